@@ -1,0 +1,36 @@
+//! podinit: PID 1 for Kubernetes pods that run more than one process.
+//!
+//! # Bird's-eye view
+//!
+//! A spec ([`spec`]) becomes a plan ([`domain::plan`]); the plan and everything that happens are fed to one pure state
+//! machine ([`domain::system::System`]); the [`engine`] carries out what it decides through the adapters. Layers, from
+//! the outside in:
+//!
+//! ```text
+//! main -> cli -> app -> engine -> ports -> domain -> spec      adapters (sys, logs, config, http) -> ports -> domain -> spec
+//! ```
+//!
+//! # Threads
+//!
+//! | thread | runs | talks to |
+//! |---|---|---|
+//! | `core` (main) | the engine loop and the child table, on a current-thread runtime | takes signals, exits, timers and the mailbox |
+//! | `loader` | reads and resolves the spec, makes directories; ends with the load | one event into the mailbox |
+//! | `logs`, `logs-out` | read and frame the children's output; write it | a bounded command channel from the core |
+//! | `edge` | HTTP hooks; started by the first one | events into the mailbox |
+
+pub mod spec;
+
+pub mod domain;
+
+pub mod ports;
+
+pub mod config;
+pub mod http;
+pub mod logs;
+pub mod sys;
+
+pub mod engine;
+
+pub mod app;
+pub mod cli;
