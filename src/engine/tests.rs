@@ -350,5 +350,6 @@ fn every_fact_has_words() {
         info stopping on SIGTERM
         info SIGTERM again: the stop goes on
         warn interrupted again: killing what is left
-        info finished: all processes completed"#]].assert_eq(&said.join("\n"));
+        info finished: all processes completed"#]]
+    .assert_eq(&said.join("\n"));
 }
