@@ -69,6 +69,13 @@ impl Line {
             && self.get("instance") == instance
             && self.get("message").starts_with(message)
     }
+
+    /// The same for every instance whose name begins so.
+    pub fn is_own_prefix(&self, instance: &str, message: &str) -> bool {
+        self.get("source") == "podinit"
+            && self.get("instance").starts_with(instance)
+            && self.get("message").starts_with(message)
+    }
 }
 
 /// A podinit to be started.
