@@ -6,6 +6,7 @@
 )]
 
 use std::ffi::OsString;
+use std::os::fd::AsFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,7 +84,13 @@ fn run_set(
         LogFormat::Json
     };
     let colour = host.stdout_is_terminal && std::env::var_os("NO_COLOR").is_none();
-    let logs = Arc::new(logs::Pipeline::start(logs::Options { format, colour })?);
+    let logs = Arc::new(logs::Pipeline::start(logs::Config {
+        out: std::io::stdout().as_fd().try_clone_to_owned().ok(),
+        err: std::io::stderr().as_fd().try_clone_to_owned().ok(),
+        format,
+        colour,
+        clock: logs::wall_clock,
+    })?);
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let seat = load::Seat::new(&start, &host, environment);
     let terminal = host.stdin_is_terminal;

@@ -62,6 +62,8 @@ pub struct Machine {
     phase: Phase,
     /// A stop of the set was asked of it; nothing starts any more.
     limits: Option<Limits>,
+    /// Its turn in that stop has come: all that depend on it are gone.
+    turn: bool,
     history: History,
     patience: Duration,
     runs: u64,
@@ -79,6 +81,7 @@ impl Machine {
                 complain_at: Mono::NEVER,
             },
             limits: None,
+            turn: false,
             history: History::default(),
             patience: PATIENCE,
             runs: 0,
@@ -263,6 +266,7 @@ impl Machine {
     /// The set stops and it is this instance's turn, or the set's deadline has become an earlier one.
     pub fn stop(&mut self, limits: Limits, me: Me<'_>, cx: &mut Context<'_>) {
         self.limits = Some(limits);
+        self.turn = true;
         self.react(Stimulus::Stop, me, cx);
     }
 
@@ -458,7 +462,7 @@ impl Machine {
                 .map_or(Mono::NEVER, |limit| now + limit),
             finish_until: Mono::NEVER,
         };
-        if stopping {
+        if self.turn {
             self.begin_stop(StopReason::Requested, me, cx);
         }
     }

@@ -340,6 +340,37 @@ fn reverse_order_with_a_deaf_process_ends_inside_the_budget() {
 }
 
 #[test]
+fn a_dependency_that_is_just_being_restarted_waits_for_its_turn() {
+    let slow_exec = Behaviour {
+        exec_after: secs(0.5),
+        ..dies(20.0, 1)
+    };
+    let mut world = set(vec![
+        service("db"),
+        service("web").after("db", Condition::Started),
+    ])
+    .world()
+    .child("db", slow_exec)
+    .child("web", stops_in(3.0));
+    // db ended at 20.5 and is being executed again until 21.0.
+    world.signal(20.75, Signal::TERM);
+    assert_eq!(world.code(), 0);
+    expect![[r#"
+        000.000 spawn db-0
+        000.500 spawn web-0
+        020.500 db-0 ended: exit code 1
+        020.500 db-0 restarts in 0
+        020.500 spawn db-0
+        020.750 SIGTERM to web-0 Leader
+        023.750 web-0 ended: exit code 0
+        023.750 SIGTERM to db-0 Leader
+        023.750 db-0 ended: exit code 0
+        023.750 SIGTERM to orphans
+        023.750 exit 0: stopped by SIGTERM
+    "#]].assert_eq(&world.trace);
+}
+
+#[test]
 fn its_own_grace_is_no_missed_deadline() {
     let mut world = set(vec![service("a").grace(2.0)])
         .world()
