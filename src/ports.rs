@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::domain::event::Event;
 use crate::domain::exit::SpawnFailure;
 use crate::domain::id::{Label, RunId};
-use crate::domain::plan::{Launch, LogRule, SignalTarget};
+use crate::domain::plan::{HttpGet, Launch, LogRule, SignalTarget};
 use crate::domain::signal::Signal;
 
 /// Read ends of a run's log pipes: duplicates, for the logs thread.
@@ -51,6 +51,12 @@ pub trait Children {
     /// Waits until something happened, then appends at least one event. Cancel-safe: nothing is lost when it is dropped.
     /// Signals to podinit itself come before exits, exits in the order of reaping.
     fn wait(&mut self, events: &mut Vec<Event>) -> impl Future<Output = ()>;
+}
+
+/// HTTP requests of hooks, made elsewhere.
+pub trait Requests {
+    /// Makes a GET request; `HttpDone` follows as an event within the timeout. Does not wait.
+    fn get(&mut self, run: RunId, request: Arc<HttpGet>, timeout: Duration);
 }
 
 /// How much a record matters.
