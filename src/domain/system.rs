@@ -31,7 +31,7 @@ mod outcome;
 mod start;
 mod stop;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// How it all ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

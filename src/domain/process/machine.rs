@@ -18,6 +18,8 @@ use crate::domain::system::context::{Context, LEFTOVER_GRACE};
 use crate::domain::time::Mono;
 
 mod stop;
+#[cfg(test)]
+mod tests;
 
 /// A process is called stuck when KILL did not end it in this time.
 pub const STUCK_AFTER: Duration = Duration::from_secs(2);
@@ -277,19 +279,20 @@ impl Machine {
     /// The exec of `run` succeeded.
     pub fn spawned(&mut self, run: RunId, pid: u32, me: Me<'_>, cx: &mut Context<'_>) {
         if self.is_hook(run) {
-            self.hook_answer(Answer::Spawned, me, cx);
-        } else {
-            self.spawned = true;
-            if let Phase::Spawning { .. } = self.phase {
+            return self.hook_answer(Answer::Spawned, me, cx);
+        }
+        match reaction(self.phase.kind(), Stimulus::Spawned) {
+            Reaction::EnterRun => {
+                self.spawned = true;
                 cx.fact(Fact::Started {
                     label: Arc::clone(&me.instance.label),
                     pid,
                     restarts: self.runs.saturating_sub(1),
                 });
                 self.enter_run(run, pid, me, cx);
-            } else {
-                self.react(Stimulus::Spawned, me, cx);
             }
+            Reaction::Keep => self.spawned = true,
+            _ => self.react(Stimulus::Spawned, me, cx),
         }
     }
 

@@ -144,7 +144,7 @@ impl System {
         if let Some(unit) = self
             .units
             .iter()
-            .find(|unit| unit.machine.killed_by_deadline())
+            .find(|unit| unit.machine.killed_by_deadline() || !unit.machine.is_over())
         {
             let label = self.plan.as_ref().map(|plan| &plan.instance(unit.id).label);
             let reason = format!("stopped by {why}; the deadline forced a SIGKILL");
