@@ -1,1 +1,9 @@
-//! spec
+//! WIRE: the ProcessSet and ProcessReport API (`podinit.dev/v1alpha1`), as types, as schema and as YAML.
+//!
+//! Nothing here reads a file, a clock or the environment: text comes in as an argument, types and problems go out.
+
+pub mod problem;
+pub mod units;
+pub mod v1alpha1;
+
+pub use problem::{FieldPath, Position, Problem, Severity, nearest};

@@ -9,6 +9,7 @@ use super::id::{InstanceId, Label, ProcessId};
 use super::signal::Signal;
 
 pub mod graph;
+pub mod host;
 pub mod resolve;
 pub mod validate;
 
