@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`pid1`] makes this process fit to own children, [`table`] spawns, signals and reaps them,
 //! `after_fork` is what a child does before its exec. [`signals`] are podinit's own, [`procfs`] is the kernel's view of
-//! other processes, [`clock`], [`host`], [`users`] and [`directories`] are what a plan is resolved against.
+//! other processes, [`clock`], [`host`] and [`directories`] are what a plan is resolved against.
 //!
 //! Nothing here decides: the table reports ([`crate::domain::event::Event`]) and does as it is told
 //! ([`crate::ports::Children`]).
@@ -23,4 +23,4 @@ pub mod procfs;
 pub mod clock;
 pub mod directories;
 pub mod host;
-pub mod users;
+pub mod limits;

@@ -34,6 +34,10 @@ pub struct Capabilities {
     pub setgid: bool,
     /// CAP_KILL.
     pub kill: bool,
+    /// CAP_SYS_NICE.
+    pub sys_nice: bool,
+    /// CAP_SYS_RESOURCE.
+    pub sys_resource: bool,
 }
 
 impl Host {
@@ -66,6 +70,8 @@ impl Capabilities {
             kill: has(5),
             setgid: has(6),
             setuid: has(7),
+            sys_nice: has(23),
+            sys_resource: has(24),
         }
     }
 }
@@ -89,6 +95,7 @@ mod tests {
             setuid: true,
             setgid: true,
             kill: true,
+            ..Capabilities::default()
         };
         assert_eq!(
             Capabilities::parse("Name:\tx\nCapEff:\t00000000a80425fb\n"),
