@@ -2,8 +2,10 @@
 //!
 //! Nothing here reads a file, a clock or the environment: text comes in as an argument, types and problems go out.
 
+pub mod node;
 pub mod problem;
 pub mod units;
 pub mod v1alpha1;
+pub mod yaml;
 
 pub use problem::{FieldPath, Position, Problem, Severity, nearest};
