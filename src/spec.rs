@@ -4,6 +4,7 @@
 
 pub mod node;
 pub mod problem;
+pub mod schema;
 pub mod units;
 pub mod v1alpha1;
 pub mod yaml;
