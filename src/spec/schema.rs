@@ -74,7 +74,7 @@ pub fn process_set_crd() -> Value {
         "required": ["spec"],
         "properties": properties,
     });
-    with_schema(&ProcessSet::crd(), schema)
+    with_schema(&ProcessSet::crd(), &schema)
 }
 
 /// The CustomResourceDefinition of ProcessReport, as JSON.
@@ -84,10 +84,10 @@ pub fn process_report_crd() -> Value {
         "type": "object",
         "properties": {"status": structural::<ProcessReportStatus>()},
     });
-    with_schema(&ProcessReport::crd(), schema)
+    with_schema(&ProcessReport::crd(), &schema)
 }
 
-fn with_schema(crd: &impl serde::Serialize, schema: Value) -> Value {
+fn with_schema(crd: &impl serde::Serialize, schema: &Value) -> Value {
     let mut crd = serde_json::to_value(crd).unwrap_or_default();
     crd["spec"]["versions"][0]["schema"] = json!({ "openAPIV3Schema": schema });
     crd
@@ -144,7 +144,7 @@ fn for_each(schema: &mut Value, f: &mut impl FnMut(&mut Map<String, Value>)) {
                         named.values_mut().for_each(|schema| for_each(schema, f));
                     }
                     ("items" | "additionalProperties" | "oneOf" | "anyOf" | "not", value) => {
-                        for_each(value, f)
+                        for_each(value, f);
                     }
                     _ => {}
                 }
@@ -379,7 +379,8 @@ mod tests {
         let crd = process_set_crd();
         let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
         visit(&root["properties"]["spec"], "spec", &mut |path, schema| {
-            if !path.ends_with(".items") && !path.ends_with(".additionalProperties") {
+            let last = path.rsplit('.').next();
+            if last != Some("items") && last != Some("additionalProperties") {
                 assert!(schema.contains_key("description"), "{path}");
             }
         });
