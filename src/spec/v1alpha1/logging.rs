@@ -57,7 +57,7 @@ pub struct Logging {
     pub on_backpressure: Option<Backpressure>,
 
     /// Keys and values added to every record; values are strings. At most 32, of at most 256 characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "labels_schema")]
     pub labels: Option<BTreeMap<String, String>>,
 }
