@@ -178,6 +178,11 @@ impl<'s> StartGraph<'s> {
         }
     }
 
+    /// All of them.
+    pub fn processes(&self) -> impl Iterator<Item = ProcessId> + use<> {
+        (0..self.graph.node_count() as u32).map(ProcessId)
+    }
+
     /// The process with this id.
     pub fn node(&self, process: ProcessId) -> &Node<'s> {
         &self.graph[NodeIndex::new(process.index())]

@@ -1,0 +1,1 @@
+//! One case a rule, with the exact message.
