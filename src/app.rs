@@ -126,10 +126,7 @@ fn run_command(
     Ok(outcome.code)
 }
 
-type Running<L> = (
-    Engine<Table, L, HttpClient>,
-    tokio::runtime::Runtime,
-);
+type Running<L> = (Engine<Table, L, HttpClient>, tokio::runtime::Runtime);
 
 fn engine<L: Logs>(
     start: Start,

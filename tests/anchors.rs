@@ -53,7 +53,11 @@ fn workers_that_outlive_their_master_do_not_hang_the_stop() {
     .start();
     podinit.wait_for("up", |line| line.get("message") == "up");
     let finished = podinit.stop();
-    assert!(finished.took < Duration::from_secs(4), "{:?}", finished.took);
+    assert!(
+        finished.took < Duration::from_secs(4),
+        "{:?}",
+        finished.took
+    );
     assert_eq!(finished.code, 0, "{}", finished.story());
 }
 
@@ -74,8 +78,16 @@ fn a_dependency_is_signalled_only_after_its_dependents_are_gone() {
     let at = |instance: &str, message: &str| {
         finished.position(message, |line| line.is_own(instance, message))
     };
-    assert!(at("web-0", "exited") < at("php-0", "stopping"), "{}", finished.story());
-    assert!(at("php-0", "exited") < at("db-0", "stopping"), "{}", finished.story());
+    assert!(
+        at("web-0", "exited") < at("php-0", "stopping"),
+        "{}",
+        finished.story()
+    );
+    assert!(
+        at("php-0", "exited") < at("db-0", "stopping"),
+        "{}",
+        finished.story()
+    );
 }
 
 /// Five in a chain that would each like all the time there is: everyone is asked, all are gone in time.
@@ -97,10 +109,18 @@ fn a_chain_of_deaf_processes_fits_the_deadline_and_nobody_is_skipped() {
     podinit.wait_for_nth("all up", 5, |line| line.get("message") == "up");
     let finished = podinit.stop();
     assert_eq!(finished.code, 124, "{}", finished.story());
-    assert!(finished.took < Duration::from_secs(6), "{:?}", finished.took);
+    assert!(
+        finished.took < Duration::from_secs(6),
+        "{:?}",
+        finished.took
+    );
     for at in 0..5 {
         let name = format!("p{at}-0");
-        assert!(finished.has(|line| line.is_own(&name, "stopping with SIGTERM")), "{}", finished.story());
+        assert!(
+            finished.has(|line| line.is_own(&name, "stopping with SIGTERM")),
+            "{}",
+            finished.story()
+        );
     }
 }
 
@@ -119,9 +139,22 @@ fn term_is_obeyed_in_every_phase_of_the_start() {
         let podinit = Start::spec(&spec).start();
         podinit.wait_for(phase, |line| line.get("message") == "here");
         let finished = podinit.stop();
-        assert!(finished.took < SHORT, "{phase}: {:?}\n{}", finished.took, finished.story());
-        assert!(!finished.has(|line| line.is_own("web-0", "started")), "{phase}: {}", finished.story());
-        assert!(matches!(finished.code, 0 | 143), "{phase}: {}", finished.story());
+        assert!(
+            finished.took < SHORT,
+            "{phase}: {:?}\n{}",
+            finished.took,
+            finished.story()
+        );
+        assert!(
+            !finished.has(|line| line.is_own("web-0", "started")),
+            "{phase}: {}",
+            finished.story()
+        );
+        assert!(
+            matches!(finished.code, 0 | 143),
+            "{phase}: {}",
+            finished.story()
+        );
     }
 }
 
@@ -149,7 +182,9 @@ fn hup_and_user_signals_end_nothing() {
     for signal in [1, 10, 12] {
         podinit.signal(signal);
     }
-    podinit.wait_for_nth("three words about it", 3, |line| line.get("message").contains("ignored"));
+    podinit.wait_for_nth("three words about it", 3, |line| {
+        line.get("message").contains("ignored")
+    });
     let finished = podinit.stop();
     assert_eq!(finished.code, 0, "{}", finished.story());
 }
@@ -157,7 +192,12 @@ fn hup_and_user_signals_end_nothing() {
 /// Every catchable signal can be a stop signal, real-time ones too.
 #[test]
 fn any_signal_can_be_the_stop_signal() {
-    for (name, trap) in [("SIGUSR1", "USR1"), ("SIGRTMIN+3", "RTMIN+3"), ("SIGINT", "INT"), ("SIGWINCH", "WINCH")] {
+    for (name, trap) in [
+        ("SIGUSR1", "USR1"),
+        ("SIGRTMIN+3", "RTMIN+3"),
+        ("SIGINT", "INT"),
+        ("SIGWINCH", "WINCH"),
+    ] {
         let podinit = Start::spec(&format!(
             "  processes: [{{name: a, stopSignal: {name}, command: [bash, -c, 'trap \"echo got {trap}; exit 0\" {trap}; echo up; while :; do sleep .05; done']}}]"
         ))
@@ -165,7 +205,11 @@ fn any_signal_can_be_the_stop_signal() {
         podinit.wait_for("up", |line| line.get("message") == "up");
         let finished = podinit.stop();
         let got = format!("got {trap}");
-        assert!(finished.has(|line| line.get("message") == got), "{}", finished.story());
+        assert!(
+            finished.has(|line| line.get("message") == got),
+            "{}",
+            finished.story()
+        );
     }
 }
 
@@ -189,10 +233,17 @@ fn a_crash_is_noticed_while_a_grandchild_holds_the_pipes() {
     kill(Pid::from_raw(leader), Signal::SIGKILL).unwrap();
     let killed = Instant::now();
     let exited = podinit.wait_for("its end", |line| line.is_own("a-0", "exited"));
-    assert!(exited.at - killed < Duration::from_millis(100), "{:?}", exited.at - killed);
+    assert!(
+        exited.at - killed < Duration::from_millis(100),
+        "{:?}",
+        exited.at - killed
+    );
     podinit.wait_for_nth("its next run", 2, |line| line.is_own("a-0", "started"));
     for pid in held {
-        assert!(matches!(state_of(pid), None | Some('Z')), "{pid} outlived its run");
+        assert!(
+            matches!(state_of(pid), None | Some('Z')),
+            "{pid} outlived its run"
+        );
     }
     assert_eq!(podinit.stop().code, 0);
 }
@@ -213,7 +264,11 @@ fn a_process_that_is_dead_for_good_is_not_taken_for_running() {
     .run();
     assert_eq!(finished.code, 5, "{}", finished.story());
     assert_eq!(started(&finished, "a-0"), 4, "{}", finished.story());
-    assert!(finished.has(|line| line.is_own("a-0", "failed for good")), "{}", finished.story());
+    assert!(
+        finished.has(|line| line.is_own("a-0", "failed for good")),
+        "{}",
+        finished.story()
+    );
 }
 
 /// A dependency on the end of a process waits for its end, and hears of its failure.
@@ -246,7 +301,10 @@ fn hundreds_of_crashes_stay_at_the_cap() {
     let from = Instant::now();
     let line = podinit.wait_for_nth("20 more", 80, |line| line.is_own("a-0", "started"));
     let took = line.at - from;
-    assert!(took >= Duration::from_millis(900), "20 restarts in {took:?}");
+    assert!(
+        took >= Duration::from_millis(900),
+        "20 restarts in {took:?}"
+    );
     assert_eq!(podinit.stop().code, 0);
 }
 
@@ -308,9 +366,15 @@ fn a_hook_that_leaves_a_child_behind_holds_nobody_up() {
     .start();
     let from = Instant::now();
     podinit.wait_started("a-0");
-    assert!(from.elapsed() < Duration::from_secs(2), "{:?}", from.elapsed());
+    assert!(
+        from.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        from.elapsed()
+    );
     let pid = podinit.pid();
-    within(SOON, "the hook's child to be ended", || (descendants_of(pid).len() == 1).then_some(()));
+    within(SOON, "the hook's child to be ended", || {
+        (descendants_of(pid).len() == 1).then_some(())
+    });
     assert_eq!(podinit.stop().code, 0);
 }
 
@@ -324,7 +388,11 @@ fn a_hook_that_hangs_is_cut_at_its_timeout() {
     )
     .run();
     assert_eq!(finished.code, 76, "{}", finished.story());
-    assert!(finished.took < Duration::from_secs(3), "{:?}", finished.took);
+    assert!(
+        finished.took < Duration::from_secs(3),
+        "{:?}",
+        finished.took
+    );
 }
 
 /// Hooks of a process run as its user, in its directory, with its environment.
@@ -341,7 +409,9 @@ fn a_process_s_hook_is_who_the_process_is() {
       lifecycle: {postStart: {exec: {command: [sh, -c, 'echo $(id -u) $(id -g) $(id -G) $PWD $COLOUR']}}}",
     )
     .start();
-    podinit.wait_for("who it is", |line| line.get("message") == "12345 23456 23456 /usr blue");
+    podinit.wait_for("who it is", |line| {
+        line.get("message") == "12345 23456 23456 /usr blue"
+    });
     assert_eq!(podinit.stop().code, 0);
 }
 
@@ -362,8 +432,12 @@ fn four_thousand_hooks_four_thousand_statuses() {
   terminationGracePeriodSeconds: 60",
     )
     .start();
-    finished.wait_for("all of them", |line| line.get("message").starts_with("all processes started"));
-    finished.wait_for_nth("all start hooks", 2000, |line| line.get("message").starts_with("hook "));
+    finished.wait_for("all of them", |line| {
+        line.get("message").starts_with("all processes started")
+    });
+    finished.wait_for_nth("all start hooks", 2000, |line| {
+        line.get("message").starts_with("hook ")
+    });
     let finished = finished.stop();
     assert_eq!(finished.code, 0, "{:?}", finished.lines.last());
     for hook in ["preStart", "postStart", "preStop", "postStop"] {
@@ -371,7 +445,9 @@ fn four_thousand_hooks_four_thousand_statuses() {
         let count = finished
             .lines
             .iter()
-            .filter(|line| line.get("message").starts_with(&done) && line.get("message").ends_with(" done"))
+            .filter(|line| {
+                line.get("message").starts_with(&done) && line.get("message").ends_with(" done")
+            })
             .count();
         assert_eq!(count, 1000, "{hook}");
     }
@@ -402,7 +478,9 @@ fn ten_thousand_instant_exits_are_all_counted() {
     let exits = finished
         .lines
         .iter()
-        .filter(|line| line.get("message").starts_with("exited") && line.number("exitCode") == Some(0.0))
+        .filter(|line| {
+            line.get("message").starts_with("exited") && line.number("exitCode") == Some(0.0)
+        })
         .count();
     assert_eq!(exits, 10_000);
 }
@@ -421,19 +499,33 @@ fn three_thousand_orphans_leave_no_zombies() {
     let pid = podinit.pid();
     let mut most = 0;
     let mut zombies = || {
-        let count = children_of(pid).into_iter().filter(|pid| state_of(*pid) == Some('Z')).count();
+        let count = children_of(pid)
+            .into_iter()
+            .filter(|pid| state_of(*pid) == Some('Z'))
+            .count();
         most = most.max(count);
         count
     };
-    while !podinit.lines().iter().any(|line| line.get("message") == "burst over") {
+    while !podinit
+        .lines()
+        .iter()
+        .any(|line| line.get("message") == "burst over")
+    {
         zombies();
     }
     let over = Instant::now();
-    within(Duration::from_millis(100), "no zombies", || (zombies() == 0).then_some(()));
+    within(Duration::from_millis(100), "no zombies", || {
+        (zombies() == 0).then_some(())
+    });
     assert!(most <= 50, "{most} zombies at a time");
     let finished = podinit.stop();
     let reaped = finished.lines.last().unwrap().number("orphansReaped");
-    assert_eq!(reaped, Some(3000.0), "{} {over:?}", finished.lines.last().unwrap().text);
+    assert_eq!(
+        reaped,
+        Some(3000.0),
+        "{} {over:?}",
+        finished.lines.last().unwrap().text
+    );
 }
 
 // --- environment ------------------------------------------------------------------------------------------------------
@@ -447,7 +539,11 @@ fn an_unknown_user_is_refused_and_nothing_runs() {
     .run();
     assert_eq!(finished.code, 65, "{}", finished.story());
     assert!(!finished.dir().join("ran").exists());
-    assert!(finished.story().contains("nobody-at-all"), "{}", finished.story());
+    assert!(
+        finished.story().contains("nobody-at-all"),
+        "{}",
+        finished.story()
+    );
 }
 
 /// A number needs no entry, and HOME follows the user.
@@ -457,7 +553,11 @@ fn a_numeric_user_is_that_user_with_a_home_and_groups_of_its_own() {
         "  processes: [{name: a, command: [sh, -c, 'echo $(id -u) $(id -g) $(id -G) $HOME'], restartPolicy: Never, securityContext: {runAsUser: 4242, runAsGroup: 4243}}]",
     )
     .run();
-    assert!(finished.has(|line| line.get("message") == "4242 4243 4243 /"), "{}", finished.story());
+    assert!(
+        finished.has(|line| line.get("message") == "4242 4243 4243 /"),
+        "{}",
+        finished.story()
+    );
 }
 
 /// A user without the right to change to another is told so at the start.
@@ -469,7 +569,11 @@ fn a_foreign_user_without_the_right_is_refused() {
         .under(&["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"])
         .run();
     assert_eq!(finished.code, 65, "{}", finished.story());
-    assert!(finished.story().contains("CAP_SETUID"), "{}", finished.story());
+    assert!(
+        finished.story().contains("CAP_SETUID"),
+        "{}",
+        finished.story()
+    );
 }
 
 /// Overrides are typed by their field: 1 is a number where one is wanted, and text where text is.
@@ -498,7 +602,11 @@ fn a_dependency_on_a_disabled_process_is_refused_by_both() {
     let run = start.run();
     for finished in [check, run] {
         assert_eq!(finished.code, 65, "{}", finished.story());
-        assert!(finished.story().contains("optional: true"), "{}", finished.story());
+        assert!(
+            finished.story().contains("optional: true"),
+            "{}",
+            finished.story()
+        );
     }
 }
 
@@ -507,15 +615,24 @@ fn a_dependency_on_a_disabled_process_is_refused_by_both() {
 /// A hundred processes that crash at once cost next to nothing.
 #[test]
 fn a_crash_loop_of_a_hundred_is_cheap() {
-    let podinit = Start::spec("  processes: [{name: a, command: ['false'], replicas: 100}]").start();
-    podinit.wait_for_nth("a few rounds", 300, |line| line.is_own_prefix("a-", "started"));
+    let podinit =
+        Start::spec("  processes: [{name: a, command: ['false'], replicas: 100}]").start();
+    podinit.wait_for_nth("a few rounds", 300, |line| {
+        line.is_own_prefix("a-", "started")
+    });
     let pid = podinit.pid();
     let (before, from) = (cpu_ticks(pid), Instant::now());
-    podinit.wait_for_nth("another two", 500, |line| line.is_own_prefix("a-", "started"));
+    podinit.wait_for_nth("another two", 500, |line| {
+        line.is_own_prefix("a-", "started")
+    });
     let (spent, took) = (cpu_ticks(pid) - before, from.elapsed());
     // Ticks are hundredths of a second.
     let share = spent as f64 / 100.0 / took.as_secs_f64();
-    assert!(share < 0.05, "{:.1} % of a core over {took:?}", share * 100.0);
+    assert!(
+        share < 0.05,
+        "{:.1} % of a core over {took:?}",
+        share * 100.0
+    );
     let finished = podinit.stop();
     assert_eq!(finished.code, 0);
 }
@@ -534,9 +651,13 @@ fn when_no_process_can_be_made_podinit_goes_on() {
         .mode(As::PlainChild)
         .under(&["setpriv", "--reuid", "54322", "--regid", "54322", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "prlimit", "--nproc=30"])
         .start();
-    podinit.wait_for("a fork that fails", |line| line.get("message").starts_with("failed to fork"));
+    podinit.wait_for("a fork that fails", |line| {
+        line.get("message").starts_with("failed to fork")
+    });
     podinit.wait_for("a fork that works", |line| line.get("message") == "started");
-    podinit.wait_for_nth("tries that go on", 100, |line| line.get("message").starts_with("failed to fork"));
+    podinit.wait_for_nth("tries that go on", 100, |line| {
+        line.get("message").starts_with("failed to fork")
+    });
     let finished = podinit.stop();
     assert_eq!(finished.code, 0, "{:?}", finished.lines.last());
 }

@@ -46,9 +46,19 @@ fn starts_in_order_and_stops_in_reverse() {
     assert_eq!(
         order(&finished, &["started", "exited", "stopping"]),
         [
-            "first started", "first exited", "second started", "second exited", "db-0 started",
-            "app-0 started", "web-0 started", "web-0 stopping", "web-0 exited", "app-0 stopping",
-            "app-0 exited", "db-0 stopping", "db-0 exited"
+            "first started",
+            "first exited",
+            "second started",
+            "second exited",
+            "db-0 started",
+            "app-0 started",
+            "web-0 started",
+            "web-0 stopping",
+            "web-0 exited",
+            "app-0 stopping",
+            "app-0 exited",
+            "db-0 stopping",
+            "db-0 exited"
         ],
         "{}",
         finished.story()
@@ -121,7 +131,10 @@ fn a_crash_is_restarted_and_siblings_never_notice() {
     podinit.wait_for_nth("a second run of a", 2, |line| line.is_own("a-0", "started"));
     assert!(children_of(podinit.pid()).contains(&children[1]));
     let finished = podinit.stop();
-    assert_eq!(order(&finished, &["started"]), ["a-0 started", "b-0 started", "a-0 started"]);
+    assert_eq!(
+        order(&finished, &["started"]),
+        ["a-0 started", "b-0 started", "a-0 started"]
+    );
 }
 
 #[test]
@@ -137,12 +150,19 @@ fn hooks_run_in_order_around_runs_and_the_set() {
     - name: a
       command: [sh, -c, 'echo run >> log; exec sleep infinity']
       lifecycle: {{preStart: {}, postStart: {}, preStop: {}, postStop: {}}}",
-        named("preStart"), named("postStart"), named("preStop"), named("postStop"),
-        hook("preStart"), hook("postStart"), hook("preStop"), hook("postStop"),
+        named("preStart"),
+        named("postStart"),
+        named("preStop"),
+        named("postStop"),
+        hook("preStart"),
+        hook("postStart"),
+        hook("preStop"),
+        hook("postStop"),
     ))
     .start();
     podinit.wait_for("the last start hook", |line| {
-        line.get("message").starts_with("hook postStart of test done")
+        line.get("message")
+            .starts_with("hook postStart of test done")
     });
     let finished = podinit.stop();
     assert_eq!(finished.code, 0, "{}", finished.story());
@@ -152,7 +172,17 @@ fn hooks_run_in_order_around_runs_and_the_set() {
     lines[2..4].sort_unstable();
     assert_eq!(
         lines,
-        ["set-preStart", "preStart", "postStart", "run", "set-postStart", "set-preStop", "preStop", "postStop", "set-postStop"],
+        [
+            "set-preStart",
+            "preStart",
+            "postStart",
+            "run",
+            "set-postStart",
+            "set-preStop",
+            "preStop",
+            "postStop",
+            "set-postStop"
+        ],
         "{}",
         finished.story()
     );
@@ -181,11 +211,26 @@ fn replicas_know_who_they_are() {
 fn exit_codes_tell_how_it_ended() {
     let cases = [
         ("[{name: a, command: [true], restartPolicy: Never}]", 0),
-        ("[{name: a, command: [sh, -c, 'exit 7'], restartPolicy: Never}]", 7),
-        ("[{name: a, command: [sh, -c, 'kill -9 $$'], restartPolicy: Never}]", 137),
-        ("[{name: a, command: [sh, -c, 'exit 7'], restartPolicy: Never, onFailure: ExitSet}, {name: b, command: [sleep, infinity]}]", 7),
-        ("[{name: a, command: [true], restartPolicy: Never, onSuccess: ExitSet}, {name: b, command: [sleep, infinity]}]", 0),
-        ("[{name: a, command: [/nowhere], restartPolicy: Never, onFailure: ExitSet}, {name: b, command: [sleep, infinity]}]", 75),
+        (
+            "[{name: a, command: [sh, -c, 'exit 7'], restartPolicy: Never}]",
+            7,
+        ),
+        (
+            "[{name: a, command: [sh, -c, 'kill -9 $$'], restartPolicy: Never}]",
+            137,
+        ),
+        (
+            "[{name: a, command: [sh, -c, 'exit 7'], restartPolicy: Never, onFailure: ExitSet}, {name: b, command: [sleep, infinity]}]",
+            7,
+        ),
+        (
+            "[{name: a, command: [true], restartPolicy: Never, onSuccess: ExitSet}, {name: b, command: [sleep, infinity]}]",
+            0,
+        ),
+        (
+            "[{name: a, command: [/nowhere], restartPolicy: Never, onFailure: ExitSet}, {name: b, command: [sleep, infinity]}]",
+            75,
+        ),
     ];
     for (processes, code) in cases {
         let finished = Start::spec(&format!("  processes: {processes}")).run();
@@ -201,9 +246,10 @@ fn exit_codes_tell_how_it_ended() {
 
 #[test]
 fn a_job_that_is_stopped_is_no_success() {
-    let podinit =
-        Start::spec("  processes: [{name: a, command: [sleep, infinity], restartPolicy: OnFailure}]")
-            .start();
+    let podinit = Start::spec(
+        "  processes: [{name: a, command: [sleep, infinity], restartPolicy: OnFailure}]",
+    )
+    .start();
     podinit.wait_started("a-0");
     let finished = podinit.stop();
     assert_eq!(finished.code, 143, "{}", finished.story());
@@ -216,7 +262,10 @@ fn the_termination_message_says_who_and_why_with_its_last_lines() {
     );
     let path = start.dir().join("termination-log");
     std::fs::write(&path, "").unwrap();
-    let finished = start.arg("--termination-log").arg(path.to_str().unwrap()).run();
+    let finished = start
+        .arg("--termination-log")
+        .arg(path.to_str().unwrap())
+        .run();
     assert_eq!(finished.code, 9, "{}", finished.story());
     let message = std::fs::read_to_string(finished.dir().join("termination-log")).unwrap();
     let mut lines: Vec<&str> = message.lines().collect();
@@ -236,8 +285,16 @@ fn a_process_that_ignores_term_is_killed_inside_the_grace_period() {
     podinit.wait_for("deaf", |line| line.get("message") == "deaf");
     let finished = podinit.stop();
     assert_eq!(finished.code, 124, "{}", finished.story());
-    assert!(finished.took < Duration::from_secs(3), "{:?}", finished.took);
-    assert!(finished.took > Duration::from_secs(1), "{:?}", finished.took);
+    assert!(
+        finished.took < Duration::from_secs(3),
+        "{:?}",
+        finished.took
+    );
+    assert!(
+        finished.took > Duration::from_secs(1),
+        "{:?}",
+        finished.took
+    );
 }
 
 #[test]
@@ -265,7 +322,11 @@ fn a_stop_ends_daemons_that_left_their_session() {
 fn a_spec_that_is_missing_or_wrong_is_65_and_says_what_to_do() {
     let finished = Start::args(&["-f", "/nowhere/processset.yaml"]).run();
     assert_eq!(finished.code, 65, "{}", finished.story());
-    assert!(finished.story().contains("/nowhere/processset.yaml"), "{}", finished.story());
+    assert!(
+        finished.story().contains("/nowhere/processset.yaml"),
+        "{}",
+        finished.story()
+    );
     let finished = Start::spec("  processes: [{name: a, comand: [true]}]").run();
     assert_eq!(finished.code, 65, "{}", finished.story());
     assert!(finished.story().contains("command"), "{}", finished.story());
@@ -285,9 +346,15 @@ fn a_stop_while_the_spec_is_still_being_read_is_obeyed() {
                 .is_ok_and(|status| status.contains("Name:\tpodinit") && blocks_term(&status))
         })
     });
-    let sleeper: Vec<i32> = children_of(shell).into_iter().filter(|child| *child != pid).collect();
+    let sleeper: Vec<i32> = children_of(shell)
+        .into_iter()
+        .filter(|child| *child != pid)
+        .collect();
     let kill = |pid: i32| {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM)
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGTERM,
+        )
     };
     kill(pid).unwrap();
     within(Duration::from_secs(5), "podinit to leave", || {

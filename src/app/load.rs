@@ -116,21 +116,27 @@ fn load(source: &Source, seat: Seat, logs: &impl Logs) -> Result<Plan, LoadFailu
     let document = source
         .read(&seat.environment, &seat.start_dir)
         .map_err(|error| invalid(error.to_string()))?;
-    let loaded = spec::load(&document.text, &document.origin, &seat.environment);
-    let Some(set) = loaded.spec else {
+    // A variable that is no text overrides no field.
+    let environment: Vec<(String, String)> = seat
+        .environment
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
+        .collect();
+    let loaded = spec::load(&document.text, &document.origin, &environment);
+    let Some(set) = &loaded.set else {
         return Err(invalid(told(&loaded.problems)));
     };
     let place = |problems: Vec<Problem>| -> Vec<Problem> {
         problems
             .into_iter()
-            .map(|problem| loaded.place(problem))
+            .map(|problem| loaded.placed(problem))
             .collect()
     };
     let mut host = seat.view();
     let needed = files_needed(&set.spec, &host.start_dir);
     host.files = config::read_files(needed);
     let (plan, warnings) =
-        resolve(&set, &host).map_err(|problems| invalid(told(&place(problems))))?;
+        resolve(set, &host).map_err(|problems| invalid(told(&place(problems))))?;
     for problem in loaded.problems.iter().chain(&place(warnings)) {
         logs.record(note(Level::Warn, problem.to_string()));
     }
@@ -145,7 +151,10 @@ fn make(wanted: &[Directory], logs: &impl Logs) -> Result<(), LoadFailure> {
             message: format!("{:#}", anyhow::Error::from(error)),
         })?;
         for told in notes {
-            logs.record(note(Level::Info, told.to_string()));
+            logs.record(note(
+                Level::Info,
+                format!("directory `{}`: {}", told.path.display(), told.message),
+            ));
         }
     }
     Ok(())

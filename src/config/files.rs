@@ -109,7 +109,10 @@ mod tests {
         let read = read_files(requests.clone());
         assert_eq!(read[&requests[0]], Err(FileError::Missing));
         for request in &requests[1..] {
-            assert!(matches!(&read[request], Err(FileError::Failed(_))), "{request:?}");
+            assert!(
+                matches!(&read[request], Err(FileError::Failed(_))),
+                "{request:?}"
+            );
         }
     }
 }

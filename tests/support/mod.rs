@@ -140,7 +140,8 @@ impl Start {
     /// Puts words before podinit's path, as `setpriv --reuid 1234`.
     #[must_use]
     pub fn under(mut self, words: &[&str]) -> Start {
-        self.wrapper.extend(words.iter().map(|word| (*word).to_owned()));
+        self.wrapper
+            .extend(words.iter().map(|word| (*word).to_owned()));
         self
     }
 
@@ -189,7 +190,12 @@ impl Start {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         if let Some(text) = &self.stdin {
-            child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+            child
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(text.as_bytes())
+                .unwrap();
         }
         let output: Arc<(Mutex<Output>, Condvar)> = Arc::default();
         let stdout = child.stdout.take().unwrap();
@@ -344,7 +350,10 @@ impl Podinit {
             if left.is_zero() || guard.closed {
                 let all: Vec<&str> = guard.lines.iter().map(|line| line.text.as_str()).collect();
                 let errors = self.errors.lock().unwrap();
-                panic!("no line: {what} (number {nth})\n{}\n{errors}", all.join("\n"));
+                panic!(
+                    "no line: {what} (number {nth})\n{}\n{errors}",
+                    all.join("\n")
+                );
             }
             guard = changed.wait_timeout(guard, left).unwrap().0;
         }
@@ -439,7 +448,10 @@ impl Drop for Podinit {
     }
 }
 
-#[allow(unsafe_code, reason = "the one system call that nix has no wrapper for")]
+#[allow(
+    unsafe_code,
+    reason = "the one system call that nix has no wrapper for"
+)]
 fn pidfd_open(pid: nix::unistd::Pid) -> std::io::Result<std::os::fd::OwnedFd> {
     use std::os::fd::FromRawFd as _;
     // SAFETY: plain system call; the descriptor it returns is owned by nobody else.
@@ -462,7 +474,10 @@ pub fn within<T>(limit: Duration, what: &str, mut found: impl FnMut() -> Option<
         }
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         let guard = never.0.lock().unwrap();
-        let _ = never.1.wait_timeout(guard, Duration::from_millis(2)).unwrap();
+        let _ = never
+            .1
+            .wait_timeout(guard, Duration::from_millis(2))
+            .unwrap();
     }
 }
 

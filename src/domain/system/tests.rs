@@ -367,7 +367,8 @@ fn a_dependency_that_is_just_being_restarted_waits_for_its_turn() {
         023.750 db-0 ended: exit code 0
         023.750 SIGTERM to orphans
         023.750 exit 0: stopped by SIGTERM
-    "#]].assert_eq(&world.trace);
+    "#]]
+    .assert_eq(&world.trace);
 }
 
 #[test]
