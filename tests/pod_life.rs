@@ -31,8 +31,8 @@ fn starts_in_order_and_stops_in_reverse() {
     let podinit = Start::spec(
         "
   initProcesses:
-    - {name: first, command: [true]}
-    - {name: second, command: [true]}
+    - {name: first, command: [/bin/true]}
+    - {name: second, command: [/bin/true]}
   processes:
     - {name: db, command: [sleep, infinity]}
     - {name: app, command: [sleep, infinity], dependsOn: [{name: db}]}
@@ -133,7 +133,7 @@ fn a_crash_is_restarted_and_siblings_never_notice() {
     let finished = podinit.stop();
     assert_eq!(
         order(&finished, &["started"]),
-        ["a-0 started", "b-0 started", "a-0 started"]
+        ["a-0 started", "a-0 started", "b-0 started"]
     );
 }
 
@@ -141,7 +141,8 @@ fn a_crash_is_restarted_and_siblings_never_notice() {
 fn hooks_run_in_order_around_runs_and_the_set() {
     let hook = |name: &str| format!("{{exec: {{command: [sh, -c, 'echo {name} >> log']}}}}");
     let named = |name: &str| {
-        format!("[{{name: {name}, exec: {{command: [sh, -c, 'echo set-{name} >> log']}}}}]")
+        let label = name.to_lowercase();
+        format!("[{{name: {label}, exec: {{command: [sh, -c, 'echo set-{name} >> log']}}}}]")
     };
     let podinit = Start::spec(&format!(
         "
@@ -162,7 +163,7 @@ fn hooks_run_in_order_around_runs_and_the_set() {
     .start();
     podinit.wait_for("the last start hook", |line| {
         line.get("message")
-            .starts_with("hook postStart of test done")
+            .starts_with("hook poststart of test done")
     });
     let finished = podinit.stop();
     assert_eq!(finished.code, 0, "{}", finished.story());
@@ -210,13 +211,13 @@ fn replicas_know_who_they_are() {
 #[test]
 fn exit_codes_tell_how_it_ended() {
     let cases = [
-        ("[{name: a, command: [true], restartPolicy: Never}]", 0),
+        ("[{name: a, command: [/bin/true], restartPolicy: Never}]", 0),
         (
             "[{name: a, command: [sh, -c, 'exit 7'], restartPolicy: Never}]",
             7,
         ),
         (
-            "[{name: a, command: [sh, -c, 'kill -9 $$'], restartPolicy: Never}]",
+            "[{name: a, command: [sh, -c, 'kill -9 $$$$'], restartPolicy: Never}]",
             137,
         ),
         (
@@ -224,7 +225,7 @@ fn exit_codes_tell_how_it_ended() {
             7,
         ),
         (
-            "[{name: a, command: [true], restartPolicy: Never, onSuccess: ExitSet}, {name: b, command: [sleep, infinity]}]",
+            "[{name: a, command: [/bin/true], restartPolicy: Never, onSuccess: ExitSet}, {name: b, command: [sleep, infinity]}]",
             0,
         ),
         (
@@ -327,7 +328,7 @@ fn a_spec_that_is_missing_or_wrong_is_65_and_says_what_to_do() {
         "{}",
         finished.story()
     );
-    let finished = Start::spec("  processes: [{name: a, comand: [true]}]").run();
+    let finished = Start::spec("  processes: [{name: a, comand: [/bin/true]}]").run();
     assert_eq!(finished.code, 65, "{}", finished.story());
     assert!(finished.story().contains("command"), "{}", finished.story());
 }

@@ -169,5 +169,9 @@ pub enum Fact {
         used: Duration,
         /// Processes reaped that nobody had started by name.
         orphans: u64,
+        /// Runs of processes and hooks that began.
+        runs: u64,
+        /// Ends of those that were counted.
+        exits: u64,
     },
 }

@@ -97,6 +97,8 @@ pub struct System {
     stop: Option<Stop>,
     verdict: Verdict,
     orphans: u64,
+    /// Runs of every kind that began, and that ended.
+    runs: (u64, u64),
     /// Processes whose board changed and whose neighbours have not been looked at.
     work: VecDeque<ProcessId>,
 }
@@ -118,6 +120,7 @@ impl System {
             stop: None,
             verdict: Verdict::default(),
             orphans: 0,
+            runs: (0, 0),
             work: VecDeque::new(),
         }
     }
@@ -156,6 +159,11 @@ impl System {
     }
 
     fn take(&mut self, event: Event, now: Now) {
+        match &event {
+            Event::Spawned { .. } => self.runs.0 += 1,
+            Event::Exited { .. } => self.runs.1 += 1,
+            _ => {}
+        }
         match event {
             Event::Loaded(plan) => self.adopt(plan, now),
             Event::LoadFailed(failure) => self.load_failed(failure, now),
@@ -376,6 +384,8 @@ impl System {
             reason: outcome.reason.clone(),
             used,
             orphans: self.orphans,
+            runs: self.runs.0,
+            exits: self.runs.1,
         });
         self.shared.outbox.effects.push(Effect::Exit(outcome));
     }

@@ -93,12 +93,16 @@ fn of_the_set(fact: Fact) -> Record {
             reason,
             used,
             orphans,
+            runs,
+            exits,
         } => about_set(
             if code == 0 { Level::Info } else { Level::Error },
             format!("finished: {reason}"),
             vec![
                 ("exitCode", Value::Int(i64::from(code))),
                 ("stopSeconds", seconds(used)),
+                ("runs", Value::Int(runs as i64)),
+                ("exits", Value::Int(exits as i64)),
                 ("orphansReaped", Value::Int(orphans as i64)),
             ],
         ),

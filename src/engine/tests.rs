@@ -321,6 +321,8 @@ fn every_fact_has_words() {
             reason: "all processes completed".to_owned(),
             used: second,
             orphans: 0,
+            runs: 1,
+            exits: 1,
         },
     ];
     let said: Vec<String> = facts

@@ -288,6 +288,15 @@ impl Finished {
         format!("exit {}\n{}\n{}", self.code, lines.join("\n"), self.stderr)
     }
 
+    /// podinit's last record: how it ended, and what it counted.
+    pub fn summary(&self) -> &Line {
+        let own = |line: &&Line| {
+            line.get("source") == "podinit" && line.get("message").starts_with("finished: ")
+        };
+        let summary = self.lines.iter().rev().find(own);
+        summary.unwrap_or_else(|| panic!("no summary in\n{}", self.story()))
+    }
+
     /// Whether some line is as told.
     pub fn has(&self, is: impl Fn(&Line) -> bool) -> bool {
         self.lines.iter().any(is)

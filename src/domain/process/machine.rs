@@ -68,6 +68,7 @@ pub struct Machine {
     patience: Duration,
     runs: u64,
     spawned: bool,
+    ready_once: bool,
     last: Option<Ended>,
     failure: Option<String>,
     killed_by_deadline: bool,
@@ -86,6 +87,7 @@ impl Machine {
             patience: PATIENCE,
             runs: 0,
             spawned: false,
+            ready_once: false,
             last: None,
             failure: None,
             killed_by_deadline: false,
@@ -138,6 +140,11 @@ impl Machine {
     /// Some run of it was executed.
     pub fn was_spawned(&self) -> bool {
         self.spawned
+    }
+
+    /// Some run of it was ready.
+    pub fn was_ready(&self) -> bool {
+        self.ready_once
     }
 
     /// The set's deadline forced a KILL of it.
@@ -447,6 +454,7 @@ impl Machine {
             _ => None,
         };
         let ready_since = post_start.is_none().then_some(now);
+        self.ready_once |= ready_since.is_some();
         self.phase = Phase::Running {
             live: Live {
                 run,
@@ -477,6 +485,7 @@ impl Machine {
         {
             *post_start = None;
             *ready_since = Some(cx.now.mono);
+            self.ready_once = true;
             live.ready_since = *ready_since;
         }
     }

@@ -10,7 +10,7 @@ use crate::domain::process::phase::PhaseKind;
 /// What an instance counts as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Some run of it began, or none ever will.
+    /// Some run of it was ready, or none ever will be.
     pub begun: bool,
     /// Started now.
     pub started: bool,
@@ -31,7 +31,7 @@ impl Summary {
     pub fn of(machine: &Machine) -> Self {
         let kind = machine.phase().kind();
         Summary {
-            begun: machine.was_spawned() || machine.is_over(),
+            begun: machine.was_ready() || machine.is_over(),
             started: machine.is_started(),
             ready: machine.is_ready(),
             completed: kind == PhaseKind::Completed,
@@ -72,7 +72,7 @@ impl Count {
         add(summary.gone, &mut self.gone);
     }
 
-    /// Every instance began at least once.
+    /// Every instance was ready at least once.
     pub fn all_begun(&self) -> bool {
         self.begun == self.all
     }
