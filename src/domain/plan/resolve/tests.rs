@@ -2,39 +2,12 @@
 
 use std::ffi::OsString;
 
-use serde_json::{Value, json};
-
-use super::super::host::{Capabilities, HostView, parse_group, parse_passwd};
 use super::super::{Condition, Dependency, GraceSource, Mode, Plan};
 use super::*;
-use crate::spec::v1alpha1::ProcessSet;
+use crate::domain::plan::tests::{root, set};
 
-/// A container that runs as root, with all capabilities.
-fn root() -> HostView {
-    HostView {
-        env: [("PATH", "/bin"), ("HOME", "/root"), ("APP", "shop")]
-            .map(|(name, value)| (name.into(), value.into()))
-            .into(),
-        start_dir: "/srv/app".into(),
-        can: Capabilities::ALL,
-        passwd: parse_passwd(b"root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\n"),
-        group: parse_group(b"root:x:0:\nadm:x:4:www-data\nwww-data:x:33:\nmedia:x:44:\n"),
-        ..HostView::default()
-    }
-}
-
-fn set(spec: Value) -> ProcessSet {
-    let object = json!({
-        "apiVersion": "podinit.dev/v1alpha1",
-        "kind": "ProcessSet",
-        "metadata": {"name": "shop"},
-        "spec": spec,
-    });
-    serde_json::from_value(object).unwrap()
-}
-
-fn plan(spec: Value, host: &HostView) -> Plan {
-    match resolve(&set(spec), host) {
+fn plan(body: &str, host: &HostView) -> Plan {
+    match resolve(&set(body), host) {
         Ok((plan, _)) => plan,
         Err(problems) => panic!("{problems:#?}"),
     }
@@ -59,25 +32,15 @@ fn argv_of(launch: &Launch) -> Vec<&str> {
 #[test]
 fn a_whole_set() {
     let plan = plan(
-        json!({
-            "env": [{"name": "APP", "value": "$(APP)-1"}],
-            "initProcesses": [
-                {"name": "cache", "command": ["php", "artisan", "config:cache"]},
-                {"name": "migrate", "command": ["php", "artisan", "migrate"]},
-            ],
-            "processes": [
-                {
-                    "name": "web",
-                    "command": ["nginx"],
-                    "args": ["-p", "$(PORT)"],
-                    "portBase": 8080,
-                    "replicas": 2,
-                    "securityContext": {"runAsUser": "www-data"},
-                    "dependsOn": [{"name": "fpm"}],
-                },
-                {"name": "fpm", "command": ["php-fpm"]},
-            ],
-        }),
+        "
+env: [{name: APP, value: $(APP)-1}]
+initProcesses:
+- {name: cache, command: [php, artisan, 'config:cache']}
+- {name: migrate, command: [php, artisan, migrate]}
+processes:
+- {name: web, command: [nginx], args: [-p, $(PORT)], portBase: 8080, replicas: 2, securityContext: {runAsUser: www-data}, dependsOn: [{name: fpm}]}
+- {name: fpm, command: [php-fpm]}
+",
         &root(),
     );
     assert_eq!(plan.mode, Mode::Set);
