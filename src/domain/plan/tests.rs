@@ -31,3 +31,5 @@ pub(super) fn root() -> HostView {
         ..HostView::default()
     }
 }
+
+mod properties;
