@@ -11,6 +11,8 @@ use super::signal::Signal;
 pub mod graph;
 pub mod host;
 pub mod resolve;
+#[cfg(test)]
+mod tests;
 pub mod validate;
 
 /// What one pod's supervisor runs.

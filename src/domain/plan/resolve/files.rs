@@ -117,8 +117,11 @@ fn text(
         ));
         return None;
     }
-    let cut = content.strip_suffix(b"\n").unwrap_or(content);
-    Some(cut.strip_suffix(b"\r").unwrap_or(cut).to_vec())
+    let value = content
+        .strip_suffix(b"\r\n")
+        .or_else(|| content.strip_suffix(b"\n"))
+        .unwrap_or(content);
+    Some(value.to_vec())
 }
 
 /// `NAME=VALUE` lines. Empty lines and lines that begin with `#` are skipped, a leading `export` is too. The value is

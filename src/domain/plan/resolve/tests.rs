@@ -1,43 +1,59 @@
 //! Specs and machines to plans, table by table.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use serde_json::{Value, json};
-
-use super::super::host::{Capabilities, HostView, parse_group, parse_passwd};
-use super::super::{Condition, Dependency, GraceSource, Mode, Plan};
+use super::super::host::{
+    Capabilities, FileContent, FileError, FileRequest, parse_group, parse_passwd,
+};
+use super::super::{
+    Backpressure, Condition, Dependency, FailurePolicy, GraceSource, Hook, HookAction, HttpGet,
+    Identity, LogFormat, Mode, Plan, Rlimit,
+};
 use super::*;
-use crate::spec::v1alpha1::ProcessSet;
+use crate::domain::plan::tests::{root, set};
 
-/// A container that runs as root, with all capabilities.
-fn root() -> HostView {
-    HostView {
-        env: [("PATH", "/bin"), ("HOME", "/root"), ("APP", "shop")]
-            .map(|(name, value)| (name.into(), value.into()))
-            .into(),
-        start_dir: "/srv/app".into(),
-        can: Capabilities::ALL,
-        passwd: parse_passwd(b"root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\n"),
-        group: parse_group(b"root:x:0:\nadm:x:4:www-data\nwww-data:x:33:\nmedia:x:44:\n"),
-        ..HostView::default()
-    }
-}
-
-fn set(spec: Value) -> ProcessSet {
-    let object = json!({
-        "apiVersion": "podinit.dev/v1alpha1",
-        "kind": "ProcessSet",
-        "metadata": {"name": "shop"},
-        "spec": spec,
-    });
-    serde_json::from_value(object).unwrap()
-}
-
-fn plan(spec: Value, host: &HostView) -> Plan {
-    match resolve(&set(spec), host) {
+#[track_caller]
+fn plan(body: &str, host: &HostView) -> Plan {
+    match resolve(&set(body), host) {
         Ok((plan, _)) => plan,
         Err(problems) => panic!("{problems:#?}"),
     }
+}
+
+/// What keeps a set from its plan.
+#[track_caller]
+fn refused(body: &str, host: &HostView) -> Vec<String> {
+    match resolve(&set(body), host) {
+        Ok((plan, _)) => panic!("{plan:#?}"),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn warnings(body: &str, host: &HostView) -> Vec<String> {
+    let (_, warnings) = resolve(&set(body), host).unwrap();
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+/// One process `p` with these fields.
+fn process(fields: &str) -> String {
+    let command = if fields.contains("command: [p") {
+        ""
+    } else {
+        "command: [p], "
+    };
+    format!("processes: [{{name: p, {command}{fields}}}]")
+}
+
+fn launch(plan: &Plan) -> &Launch {
+    &plan
+        .processes
+        .last()
+        .unwrap()
+        .instances
+        .last()
+        .unwrap()
+        .launch
 }
 
 fn env_of(launch: &Launch) -> Vec<&str> {
@@ -56,67 +72,118 @@ fn argv_of(launch: &Launch) -> Vec<&str> {
         .collect()
 }
 
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A container that runs as uid 1000 without any capability.
+fn unprivileged() -> HostView {
+    HostView {
+        uid: 1000,
+        gid: 1000,
+        groups: vec![1000, 2000],
+        can: Capabilities::default(),
+        passwd: parse_passwd(
+            b"root:x:0:0::/root:\napp:x:1000:1000::/home/app:\nwww-data:x:33:33::/:\n",
+        ),
+        group: parse_group(b"root:x:0:\napp:x:1000:\nadm:x:4:app\n"),
+        ..root()
+    }
+}
+
+mod environment;
+mod hooks;
+mod identity;
+
 #[test]
 fn a_whole_set() {
     let plan = plan(
-        json!({
-            "env": [{"name": "APP", "value": "$(APP)-1"}],
-            "initProcesses": [
-                {"name": "cache", "command": ["php", "artisan", "config:cache"]},
-                {"name": "migrate", "command": ["php", "artisan", "migrate"]},
-            ],
-            "processes": [
-                {
-                    "name": "web",
-                    "command": ["nginx"],
-                    "args": ["-p", "$(PORT)"],
-                    "portBase": 8080,
-                    "replicas": 2,
-                    "securityContext": {"runAsUser": "www-data"},
-                    "dependsOn": [{"name": "fpm"}],
-                },
-                {"name": "fpm", "command": ["php-fpm"]},
-            ],
-        }),
+        "
+env: [{name: APP, value: $(APP)-1}]
+initProcesses:
+- {name: cache, command: [php, artisan, 'config:cache']}
+- {name: migrate, command: [php, artisan, migrate], onStop: Signal, restartPolicy: OnFailure}
+- {name: aside, command: [a], dependsOn: [{name: cache}]}
+processes:
+- {name: web, command: [nginx], args: [-p, $(PORT)], portBase: 8080, replicas: 2, dependsOn: [{name: fpm, condition: Started, optional: true}, {name: idle, optional: true}]}
+- {name: fpm, command: [php-fpm], stopSignal: SIGQUIT, signalTarget: Group, terminationGracePeriodSeconds: 0, successExitCodes: [0, 3], activeDeadlineSeconds: 60}
+- {name: idle, command: [a], enabled: false}
+- {name: none, command: [a], replicas: 0, traffic: Background, restartPolicy: Never, onSuccess: ExitSet}
+",
         &root(),
     );
-    assert_eq!(plan.mode, Mode::Set);
-    assert_eq!(plan.shutdown.source, GraceSource::Default);
+    assert_eq!((&*plan.name, plan.mode), ("shop", Mode::Set));
     let names: Vec<&str> = plan
         .processes
         .iter()
         .map(|process| &*process.name)
         .collect();
-    assert_eq!(names, ["cache", "migrate", "web", "fpm"]);
+    assert_eq!(names, ["cache", "migrate", "aside", "web", "fpm", "none"]);
+    let [cache, migrate, aside, web, fpm, none] = &plan.processes[..] else {
+        panic!()
+    };
+    let wants = |on, condition, optional| Dependency {
+        on: ProcessId(on),
+        condition,
+        optional,
+    };
     assert_eq!(
-        plan.processes[1].depends_on,
-        [Dependency {
-            on: ProcessId(0),
-            condition: Condition::Completed,
-            optional: true
-        }]
+        cache.kind,
+        Kind::Init {
+            on_stop: OnStop::Finish
+        }
     );
-    assert_eq!(plan.processes[2].depends_on[0].on, ProcessId(3));
-    let second = &plan.processes[2].instances[1];
-    assert_eq!(&*second.label.instance, "web-1");
-    assert_eq!(argv_of(&second.launch), ["nginx", "-p", "8081"]);
     assert_eq!(
-        env_of(&second.launch),
-        [
-            "APP=shop-1",
-            "HOME=/var/www",
-            "LOGNAME=www-data",
-            "PATH=/bin",
-            "PODINIT_INSTANCE_INDEX=1",
-            "PODINIT_PROCESS=web",
-            "PORT=8081",
-            "USER=www-data",
-        ]
+        migrate.kind,
+        Kind::Init {
+            on_stop: OnStop::Signal
+        }
     );
-    let identity = second.launch.identity.clone().unwrap();
+    assert_eq!(migrate.depends_on, [wants(0, Condition::Completed, true)]);
+    assert_eq!(migrate.restart.policy, RestartPolicy::OnFailure);
     assert_eq!(
-        (identity.uid, identity.gid, identity.groups),
-        (33, 33, vec![4])
+        (migrate.on_failure, &*migrate.instances[0].label.instance),
+        (OnFailure::ExitSet, "migrate")
+    );
+    // Ready of an init process: completed.
+    assert_eq!(aside.depends_on, [wants(0, Condition::Completed, false)]);
+
+    assert_eq!(web.depends_on, [wants(4, Condition::Started, true)]);
+    assert_eq!(
+        (web.kind, web.traffic, web.on_failure),
+        (Kind::Service, Traffic::Serving, OnFailure::MarkUnready)
+    );
+    let labels: Vec<&str> = web
+        .instances
+        .iter()
+        .map(|instance| &*instance.label.instance)
+        .collect();
+    assert_eq!(labels, ["web-0", "web-1"]);
+    assert_eq!(argv_of(&web.instances[1].launch), ["nginx", "-p", "8081"]);
+
+    assert_eq!(fpm.stop.signal, Signal::QUIT);
+    assert_eq!(
+        (fpm.stop.target, fpm.stop.grace),
+        (SignalTarget::Group, Some(Duration::ZERO))
+    );
+    assert_eq!(
+        (&*fpm.restart.success_codes, fpm.active_deadline),
+        (&[0, 3][..], Some(secs(60)))
+    );
+    assert_eq!(fpm.restart.policy, RestartPolicy::Always);
+    assert_eq!(
+        fpm.restart.backoff,
+        Backoff {
+            initial: secs(1),
+            factor: 2.0,
+            max: secs(300),
+            jitter: 0.1,
+            reset_after: secs(600)
+        }
+    );
+    assert_eq!(
+        (none.instances.len(), none.on_failure, none.on_success),
+        (0, OnFailure::Ignore, OnSuccess::ExitSet)
     );
 }
 
@@ -128,10 +195,21 @@ fn one_command() {
     let argv: Vec<OsString> = vec!["/usr/sbin/nginx".into(), "-g".into(), "$(APP)".into()];
     let plan = command_plan(argv, &host).unwrap();
     assert_eq!(plan.mode, Mode::Command);
-    assert_eq!(plan.shutdown.grace, Duration::from_secs(25));
-    assert_eq!(plan.shutdown.source, GraceSource::Environment);
-    let instance = &plan.processes[0].instances[0];
-    assert_eq!(&*instance.label.instance, "nginx");
+    assert_eq!(
+        (plan.shutdown.grace, plan.shutdown.source),
+        (secs(25), GraceSource::Environment)
+    );
+    let process = &plan.processes[0];
+    assert_eq!(
+        (process.restart.policy, process.stop.signal),
+        (RestartPolicy::Never, Signal::TERM)
+    );
+    assert_eq!(process.log, None);
+    let instance = &process.instances[0];
+    assert_eq!(
+        (&*instance.label.process, &*instance.label.instance),
+        ("nginx", "nginx")
+    );
     assert_eq!(
         argv_of(&instance.launch),
         ["/usr/sbin/nginx", "-g", "$(APP)"]
@@ -139,5 +217,234 @@ fn one_command() {
     assert_eq!(
         env_of(&instance.launch),
         ["PATH=/bin", "HOME=/root", "APP=shop"]
+    );
+    assert_eq!(instance.launch.identity, None);
+}
+
+#[test]
+fn a_command_needs_a_name_and_a_good_grace() {
+    let mut host = root();
+    host.env.push((GRACE_VARIABLE.into(), "soon".into()));
+    let problems = command_plan(vec!["/".into()], &host).unwrap_err();
+    let wanted =
+        "PODINIT_TERMINATION_GRACE_PERIOD_SECONDS is `soon`: expected a whole number of seconds";
+    assert_eq!(problems[0].to_string(), wanted);
+    for argv in [vec![], vec![OsString::new()]] {
+        let problems = command_plan(argv, &root()).unwrap_err();
+        assert_eq!(problems[0].to_string(), "there is no command after --");
+    }
+    assert_eq!(
+        &*command_plan(vec!["/".into()], &root()).unwrap().processes[0].name,
+        "/"
+    );
+}
+
+#[test]
+fn where_the_grace_period_comes_from() {
+    let written = "terminationGracePeriodSeconds: 20\nprocesses: [{name: p, command: [p]}]";
+    let absent = "processes: [{name: p, command: [p]}]";
+    let host = |in_kubernetes: bool, given: Option<&str>| {
+        let mut host = root();
+        host.in_kubernetes = in_kubernetes;
+        host.env
+            .extend(given.map(|value| (GRACE_VARIABLE.into(), value.into())));
+        host
+    };
+    for (body, host, wanted) in [
+        (absent, host(false, None), (10, GraceSource::Default)),
+        (absent, host(true, None), (30, GraceSource::Default)),
+        (written, host(true, None), (20, GraceSource::Spec)),
+        (
+            written,
+            host(true, Some("5")),
+            (5, GraceSource::Environment),
+        ),
+        (absent, host(true, Some("0")), (0, GraceSource::Environment)),
+        (
+            absent,
+            host(true, Some("172800")),
+            (172_800, GraceSource::Environment),
+        ),
+        // An empty variable is what a template leaves of a value it does not have.
+        (written, host(true, Some("")), (20, GraceSource::Spec)),
+    ] {
+        let plan = plan(body, &host);
+        assert_eq!(
+            (plan.shutdown.grace, plan.shutdown.source),
+            (secs(wanted.0), wanted.1)
+        );
+        assert_eq!(plan.shutdown.tail, secs(1));
+    }
+    for bad in ["30s", "-1", "+1", " 30", "1e3", "4294967296"] {
+        let problems = refused(absent, &host(true, Some(bad)));
+        assert_eq!(
+            problems,
+            [format!(
+                "{GRACE_VARIABLE} is `{bad}`: expected a whole number of seconds"
+            )]
+        );
+    }
+    let tail = plan(&format!("shutdown: {{tail: 250ms}}\n{absent}"), &root())
+        .shutdown
+        .tail;
+    assert_eq!(tail, Duration::from_millis(250));
+}
+
+#[test]
+fn how_output_is_logged() {
+    let rule = |set: &str, own: &str, terminal: bool| {
+        let host = HostView {
+            stdout_is_terminal: terminal,
+            ..root()
+        };
+        let plan = plan(
+            &format!(
+                "logging: {{{set}}}\n{}",
+                process(&format!("logging: {{{own}}}"))
+            ),
+            &host,
+        );
+        plan.processes[0].log.as_deref().unwrap().clone()
+    };
+    let by_default = rule("", "", false);
+    assert_eq!(
+        by_default,
+        LogRule {
+            format: LogFormat::Json,
+            max_line_bytes: 256 << 10,
+            on_backpressure: Backpressure::Block,
+            labels: vec![]
+        }
+    );
+    assert_eq!(rule("", "", true).format, LogFormat::Text);
+    assert_eq!(rule("format: Raw", "", true).format, LogFormat::Raw);
+    let merged = rule(
+        "format: Raw, labels: {a: '1', b: '2'}, onBackpressure: DropOldest",
+        "format: Json, maxLineBytes: 2Ki, labels: {c: '3'}",
+        false,
+    );
+    assert_eq!(merged.format, LogFormat::Json);
+    assert_eq!(
+        (merged.max_line_bytes, merged.on_backpressure),
+        (2048, Backpressure::DropOldest)
+    );
+    assert_eq!(merged.labels, [("c".to_owned(), "3".to_owned())]);
+}
+
+#[test]
+fn what_exec_needs_beside_the_command() {
+    let plan = plan(
+        &process(
+            "workingDir: app, umask: '0027', nice: 5, oomScoreAdj: 100, securityContext: {allowPrivilegeEscalation: false}",
+        ),
+        &unprivileged(),
+    );
+    let launch = launch(&plan);
+    assert_eq!(launch.dir.as_deref(), Some(c"app"));
+    assert_eq!(
+        (launch.umask, launch.nice, launch.oom_score_adj),
+        (Some(0o27), Some(5), Some(100))
+    );
+    assert!(launch.no_new_privs);
+    assert_eq!(launch.identity, None);
+}
+
+#[test]
+fn limits_and_priorities() {
+    let own = |resource, soft, hard| Rlimit {
+        resource,
+        soft,
+        hard,
+    };
+    let mut host = unprivileged();
+    host.nice = 0;
+    host.oom_score_adj = 500;
+    host.rlimits = vec![own(7, Some(1024), Some(4096)), own(4, Some(0), None)];
+    for (fields, wanted) in [
+        ("nofile: {soft: 10, hard: 20}", own(7, Some(10), Some(20))),
+        ("nofile: {soft: 4096}", own(7, Some(4096), Some(4096))),
+        ("nofile: {hard: 100}", own(7, Some(100), Some(100))),
+        ("nofile: {hard: 2000}", own(7, Some(1024), Some(2000))),
+        ("core: {soft: unlimited}", own(4, None, None)),
+        ("as: {soft: 1}", own(9, Some(1), None)),
+    ] {
+        let plan = plan(&process(&format!("rlimits: {{{fields}}}")), &host);
+        assert_eq!(launch(&plan).rlimits, [wanted], "{fields}");
+    }
+    let raise = "  help: raise the container's limit, or give the container the capability SYS_RESOURCE and write the hard limit too";
+    for (fields, wanted) in [
+        (
+            "rlimits: {nofile: {soft: 5000}}",
+            format!("rlimits.nofile.soft: 5000 is over podinit's own hard limit of 4096\n{raise}"),
+        ),
+        (
+            "rlimits: {nofile: {soft: 1, hard: unlimited}}",
+            format!("rlimits.nofile.hard: unlimited is over podinit's own hard limit of 4096\n{raise}"),
+        ),
+        (
+            "nice: -1",
+            "nice: -1 is below podinit's own nice value of 0, which needs the capability SYS_NICE".to_owned(),
+        ),
+        (
+            "oomScoreAdj: 499",
+            "oomScoreAdj: 499 is below podinit's own value of 500, which needs the capability SYS_RESOURCE".to_owned(),
+        ),
+    ] {
+        assert_eq!(refused(&process(fields), &host), [format!("spec.processes[0].{wanted}")]);
+    }
+    // RLIMIT_NICE 25 allows -5.
+    host.rlimits.push(own(13, Some(25), Some(25)));
+    plan(&process("nice: -5"), &host);
+    host.can = Capabilities::ALL;
+    plan(
+        &process("nice: -20, oomScoreAdj: -1000, rlimits: {nofile: {soft: 1, hard: unlimited}}"),
+        &host,
+    );
+}
+
+#[test]
+fn directories() {
+    let body = "directories: [{path: storage/a, mode: '0770', owner: www-data, group: media}, {path: /data}, {path: b, owner: nobody, group: 7}]\nprocesses: [{name: p, command: [p]}]";
+    let wanted = [
+        "spec.directories[2].owner: there is no user `nobody` in /etc/passwd\n  help: a number needs no entry in /etc/passwd",
+    ];
+    assert_eq!(refused(body, &root()), wanted);
+    let plan = plan(&body.replace("nobody", "4242"), &root());
+    let directory = |path: &str, mode, uid, gid| Directory {
+        path: path.to_owned(),
+        mode: Some(mode),
+        uid,
+        gid,
+    };
+    assert_eq!(
+        plan.directories,
+        [
+            directory("/srv/app/storage/a", 0o770, Some(33), Some(44)),
+            directory("/data", 0o755, None, None),
+            directory("/srv/app/b", 0o755, Some(4242), Some(7)),
+        ]
+    );
+}
+
+#[test]
+fn every_problem_is_reported_once_and_at_once() {
+    let mut host = root();
+    host.env.push((GRACE_VARIABLE.into(), "x".into()));
+    let body = "
+securityContext: {runAsUser: www-dta}
+envFrom: [{file: {path: gone}}]
+processes:
+- {name: a, command: [''], replicas: 3}
+- {name: b, command: [a], dependsOn: [{name: a, condition: Completed}]}
+";
+    assert_eq!(
+        refused(body, &host),
+        [
+            "spec.processes[0].command[0]: expected the name of a program",
+            "spec.processes[1].dependsOn[0].condition: `a` never ends for good: its restartPolicy is Always\n  help: set restartPolicy of `a` to OnFailure or Never, or wait for Ready",
+            "spec.envFrom[0].file.path: failed to read `gone`: it was not read",
+            "PODINIT_TERMINATION_GRACE_PERIOD_SECONDS is `x`: expected a whole number of seconds",
+            "spec.securityContext.runAsUser: there is no user `www-dta` in /etc/passwd\n  help: did you mean `www-data`?",
+        ]
     );
 }

@@ -30,13 +30,13 @@ pub(super) fn check(spec: &ProcessSetSpec, problems: &mut Vec<Problem>) {
 /// A request is written as it stands, so nothing in it may look like the next line or the next word.
 fn check_request(
     get: &HttpGetAction,
-    has_port: bool,
+    has_port: Option<bool>,
     path: &FieldPath,
     problems: &mut Vec<Problem>,
 ) {
-    if get.port.is_none() && !has_port {
-        let problem = Problem::error(path.clone(), "expected a port");
-        problems.push(problem.help("write `port`, or give the process a portBase"));
+    if get.port.is_none() && has_port != Some(true) {
+        let help = has_port.map(|_| "write `port`, or give the process a portBase".to_owned());
+        problems.push(Problem::error(path.clone(), "expected a port").maybe_help(help));
     }
     let mut error = |path: FieldPath, message: &str| {
         problems.push(Problem::error(path, message));

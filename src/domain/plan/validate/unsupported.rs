@@ -111,3 +111,6 @@ fn below(base: &FieldPath, path: &'static str, at: usize) -> FieldPath {
             None => path.key(step),
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,8 +37,8 @@ pub(super) struct AnyHook<'s> {
     pub(super) http_get: Option<&'s HttpGetAction>,
     pub(super) sleep: Option<&'s SleepAction>,
     pub(super) timeout_seconds: Option<u32>,
-    /// A request without a port has one.
-    pub(super) has_port: bool,
+    /// Whether the process gives a request without a port one; `None` where no portBase can be written.
+    pub(super) has_port: Option<bool>,
 }
 
 /// All hooks.
@@ -57,16 +57,16 @@ pub(super) fn hooks(spec: &ProcessSetSpec) -> Vec<AnyHook<'_>> {
             http_get: hook.http_get.as_ref(),
             sleep: hook.sleep.as_ref(),
             timeout_seconds: hook.timeout_seconds,
-            has_port: false,
+            has_port: None,
         }));
     }
     let path = FieldPath::spec().key("initProcesses");
     for (at, process) in spec.init_processes.iter().enumerate() {
-        lifecycle(&process.lifecycle, &path.index(at), false, &mut all);
+        lifecycle(&process.lifecycle, &path.index(at), None, &mut all);
     }
     let path = FieldPath::spec().key("processes");
     for (at, process) in spec.processes.iter().enumerate() {
-        let has_port = process.port_base.is_some();
+        let has_port = Some(process.port_base.is_some());
         lifecycle(&process.lifecycle, &path.index(at), has_port, &mut all);
     }
     all
@@ -75,7 +75,7 @@ pub(super) fn hooks(spec: &ProcessSetSpec) -> Vec<AnyHook<'_>> {
 fn lifecycle<'s>(
     lifecycle: &'s Lifecycle,
     path: &FieldPath,
-    has_port: bool,
+    has_port: Option<bool>,
     all: &mut Vec<AnyHook<'s>>,
 ) {
     for (key, hook) in [
