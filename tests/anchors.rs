@@ -1,7 +1,12 @@
 //! What goes wrong in other supervisors, each as a test that fails on such behaviour: defects that were reproduced in a
 //! Go system of the same aim, and the anchors that none of the peers holds.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(
+    missing_docs,
+    clippy::format_push_string,
+    clippy::too_many_lines,
+    reason = "a test"
+)]
 
 mod support;
 
@@ -441,7 +446,11 @@ fn four_thousand_hooks_four_thousand_statuses() {
     // The runs themselves, and four hooks for each.
     assert_eq!(last.number("runs"), Some(5000.0), "{}", last.text);
     assert_eq!(last.number("exits"), Some(5000.0), "{}", last.text);
-    assert!(!finished.has(|line| line.get("message").contains("failed")), "{}", last.text);
+    assert!(
+        !finished.has(|line| line.get("message").contains("failed")),
+        "{}",
+        last.text
+    );
 }
 
 // --- reaping ----------------------------------------------------------------------------------------------------------
@@ -503,12 +512,7 @@ fn three_thousand_orphans_leave_no_zombies() {
     assert!(most <= 50, "{most} zombies at a time");
     let finished = podinit.stop();
     let reaped = finished.summary().number("orphansReaped");
-    assert_eq!(
-        reaped,
-        Some(3000.0),
-        "{} {over:?}",
-        finished.summary().text
-    );
+    assert_eq!(reaped, Some(3000.0), "{} {over:?}", finished.summary().text);
 }
 
 // --- environment ------------------------------------------------------------------------------------------------------
@@ -552,11 +556,7 @@ fn a_foreign_user_without_the_right_is_refused() {
         .under(&["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"])
         .run();
     assert_eq!(finished.code, 65, "{}", finished.story());
-    assert!(
-        finished.story().contains("SETUID"),
-        "{}",
-        finished.story()
-    );
+    assert!(finished.story().contains("SETUID"), "{}", finished.story());
 }
 
 /// Overrides are typed by their field: 1 is a number where one is wanted, and text where text is.
@@ -572,7 +572,11 @@ fn overrides_from_the_environment_are_typed_by_the_field() {
         .env("PODINIT_PROCESS_MY_AP_REPLICAS", "1")
         .run();
     assert_eq!(finished.code, 65, "{}", finished.story());
-    assert!(finished.story().contains("PODINIT_PROCESS_MY_APP_"), "{}", finished.story());
+    assert!(
+        finished.story().contains("PODINIT_PROCESS_MY_APP_"),
+        "{}",
+        finished.story()
+    );
 }
 
 /// A dependency on a disabled process is refused by the check and by the start alike.

@@ -13,7 +13,7 @@ const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Flags of `podinit run`.
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// The ProcessSet to run; `-` reads standard input [default: $PODINIT_CONFIG, else
     /// /etc/podinit/processset.yaml, else ./processset.yaml]
     #[arg(short, long, value_name = "FILE")]
@@ -26,7 +26,7 @@ pub struct RunArgs {
 
 impl RunArgs {
     /// Runs the set; gives the exit code.
-    pub fn run(self) -> u8 {
+    pub(super) fn run(self) -> u8 {
         app::run(Job::Set {
             source: Source::from_flag(self.file),
             termination_log: self.termination_log,
@@ -35,6 +35,6 @@ impl RunArgs {
 }
 
 /// Runs one command; gives the exit code.
-pub fn command(argv: Vec<OsString>) -> u8 {
+pub(super) fn command(argv: Vec<OsString>) -> u8 {
     app::run(Job::Command(argv))
 }

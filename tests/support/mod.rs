@@ -3,6 +3,9 @@
 
 #![allow(
     dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::format_push_string,
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::unwrap_used,

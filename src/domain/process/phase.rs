@@ -325,6 +325,17 @@ pub enum Reaction {
 /// What an instance in `phase` does about `stimulus`. Every pair is decided here and nowhere else.
 pub const fn reaction(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
     use PhaseKind as P;
+    match phase {
+        P::Waiting | P::PreStart | P::Spawning | P::Running => coming_up(phase, stimulus),
+        P::PreStop | P::Signalled | P::Killed | P::Stuck => going_down(phase, stimulus),
+        P::Clearing | P::PostStop | P::Backoff | P::Completed | P::Failed | P::Stopped => {
+            afterwards(phase, stimulus)
+        }
+    }
+}
+
+const fn coming_up(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
+    use PhaseKind as P;
     use Reaction as R;
     use Stimulus as S;
     match phase {
@@ -358,6 +369,15 @@ pub const fn reaction(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::Tick => R::CheckTimes,
             _ => R::Late,
         },
+        _ => R::Late,
+    }
+}
+
+const fn going_down(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
+    use PhaseKind as P;
+    use Reaction as R;
+    use Stimulus as S;
+    match phase {
         P::PreStop => match stimulus {
             S::HookSucceeded | S::HookFailed => R::SendStop,
             S::Exited => R::EndRun,
@@ -390,6 +410,15 @@ pub const fn reaction(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::Kill => R::Keep,
             _ => R::Late,
         },
+        _ => R::Late,
+    }
+}
+
+const fn afterwards(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
+    use PhaseKind as P;
+    use Reaction as R;
+    use Stimulus as S;
+    match phase {
         P::Clearing => match stimulus {
             S::SessionEmpty => R::AfterRun,
             S::Stop => R::Hasten,
@@ -413,6 +442,7 @@ pub const fn reaction(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::Stop | S::Kill => R::Keep,
             _ => R::Late,
         },
+        _ => R::Late,
     }
 }
 
