@@ -7,9 +7,9 @@ use crate::spec::v1alpha1::ProcessSet;
 /// The set with this body of a `spec:`, which the loader has no complaints about.
 #[track_caller]
 pub(super) fn set(body: &str) -> ProcessSet {
-    let body: String = body.lines().map(|line| format!("  {line}\n")).collect();
+    let body = body.replace('\n', "\n  ");
     let text = format!(
-        "apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {{name: shop}}\nspec:\n{body}"
+        "apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {{name: shop}}\nspec:\n  {body}\n"
     );
     let loaded = spec::load(&text, "t.yaml", &[]);
     match loaded.set {

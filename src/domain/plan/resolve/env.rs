@@ -7,7 +7,7 @@
 //! 5. the process's `envFrom`, then its `env`.
 //!
 //! `$(VAR)` in a value of `env` sees all layers before it and the entries before it in its own list, as in a Pod; values
-//! from files are not expanded. `$(VAR)` in a command sees the whole environment.
+//! from files are not expanded. `$(VAR)` in a command, of a process or of a hook, sees the whole environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;

@@ -34,8 +34,9 @@ pub(super) struct Person {
 /// Resolves the process's security context over the set's, field by field.
 ///
 /// - A name must have an entry, a number needs none.
-/// - The group is `runAsGroup`, else the user's own in /etc/passwd, else podinit's (0 in a container that runs as root,
-///   where Kubernetes takes 0 too; never a group that podinit does not have).
+/// - The group is `runAsGroup`, else podinit's own when the user is podinit's own, else the user's in /etc/passwd, else
+///   podinit's own (0 in a container that runs as root, where Kubernetes takes 0 too; never a group that podinit does not
+///   have).
 /// - The supplementary groups are those listed, those that /etc/group gives the user, and those that the pod gave
 ///   podinit (fsGroup, supplementalGroups): what Kubernetes calls the policy Merge.
 pub(super) fn resolve(
@@ -92,7 +93,11 @@ pub(super) fn resolve(
                 None => name_of(host.uid, host),
             };
             let gid = gid
-                .or_else(|| found.as_ref().and_then(|found| found.gid))
+                .or_else(|| {
+                    found
+                        .as_ref()
+                        .and_then(|found| found.gid.filter(|_| uid != host.uid))
+                })
                 .unwrap_or(host.gid);
             change(uid, gid, &groups, name.as_deref(), host)
                 .and_then(|identity| permitted(identity, &path, host, problems))
@@ -141,7 +146,10 @@ fn user_of(
             uid: entry.uid,
             gid: Some(entry.gid),
             name: Some(entry.name.clone()),
-            home: entry.home.clone(),
+            home: match entry.home.as_str() {
+                "" => "/".to_owned(),
+                home => home.to_owned(),
+            },
         }),
         (IdOrName::Id(uid), None) => Some(Found {
             uid: *uid,

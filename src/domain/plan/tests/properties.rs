@@ -36,7 +36,9 @@ fn reach(edges: &[Vec<usize>]) -> Vec<Vec<bool>> {
     let n = edges.len();
     let mut reach = vec![vec![false; n]; n];
     for (from, on) in edges.iter().enumerate() {
-        on.iter().for_each(|to| reach[from][*to] = true);
+        for to in on {
+            reach[from][*to] = true;
+        }
     }
     for via in 0..n {
         for from in 0..n {

@@ -212,7 +212,7 @@ fn check_cycles(graph: &StartGraph<'_>, problems: &mut Vec<Problem>) {
         let edges = (cycle.iter().zip(cycle.iter().cycle().skip(1)))
             .filter_map(|(from, to)| Some((*from, edge(graph, *from, *to)?)));
         let edges: Vec<(ProcessId, Cause)> = edges.collect();
-        let message = format!("each waits for the next for ever: {}", names.join(" -> "));
+        let message = format!("dependency cycle: {}", names.join(" -> "));
         let path = edges.iter().find_map(|(process, cause)| {
             Some(
                 path_of(graph, *process)

@@ -160,8 +160,8 @@ fn cycles_name_all_their_members() {
     expect(
         &found,
         &[
-            "spec.processes[0].dependsOn[0]: each waits for the next for ever: d -> e -> d",
-            "spec.processes[1].dependsOn[0]: each waits for the next for ever: a -> c -> b -> a",
+            "spec.processes[0].dependsOn[0]: dependency cycle: d -> e -> d",
+            "spec.processes[1].dependsOn[0]: dependency cycle: a -> c -> b -> a",
         ],
     );
     let found = problems(
@@ -170,7 +170,7 @@ fn cycles_name_all_their_members() {
     expect(
         &found,
         &[
-            "spec.initProcesses[0].dependsOn[0]: each waits for the next for ever: a -> c -> b -> a\n  help: `c` has no dependsOn, so it waits for the init process before it",
+            "spec.initProcesses[0].dependsOn[0]: dependency cycle: a -> c -> b -> a\n  help: `c` has no dependsOn, so it waits for the init process before it",
         ],
     );
 }
@@ -256,127 +256,126 @@ fn the_set_as_a_whole() {
 }
 
 /// Fields of one process, and what is wrong with them.
+const ONE_PROCESS: &[(&str, &[&str])] = &[
+    (
+        "command: ['']",
+        &["command[0]: expected the name of a program"],
+    ),
+    (
+        r#"command: [a, "\0"], args: [a, "b\0"], workingDir: "\0""#,
+        &["command[1]: NUL", "args[1]: NUL", "workingDir: NUL"],
+    ),
+    (
+        "env: [{name: PODINIT_PROCESS, value: x}, {name: PODINIT_PORTX}]",
+        &[
+            "env[0].name: `PODINIT_PROCESS`: names that begin with PODINIT_ belong to podinit's own wiring",
+            "env[1].name: `PODINIT_PORTX`: names that begin with PODINIT_ belong to podinit's own wiring",
+        ],
+    ),
+    (
+        "portBase: 80, env: [{name: PORT, value: '81'}]",
+        &["env[0].name: `PORT` comes from portBase\n  help: leave out one of the two"],
+    ),
+    (
+        "replicas: 3, maxReplicas: 2",
+        &["replicas: 3 is over maxReplicas, which is 2"],
+    ),
+    (
+        "portBase: 65535, replicas: 2",
+        &["portBase: the last of 2 instances would have port 65536, over 65535"],
+    ),
+    (
+        "portBase: 65535, maxReplicas: 3",
+        &["portBase: the last of 3 instances would have port 65537, over 65535"],
+    ),
+    ("portBase: 65535, replicas: 0", &[]),
+    (
+        "restartBackoff: {max: 500ms}",
+        &["restartBackoff.initial: 1s is over max, which is 500ms"],
+    ),
+    (
+        "restartBackoff: {initial: 0s}",
+        &[
+            "restartBackoff.initial: expected more than 0s: a process that fails at once would be restarted without a pause, for ever",
+        ],
+    ),
+    (
+        "restartLimit: {count: 0, window: 0s}",
+        &["restartLimit.window: expected more than 0s: no failure is within no time"],
+    ),
+    (
+        "rlimits: {nofile: {soft: 2, hard: 1}, core: {soft: unlimited, hard: 0}, cpu: {soft: 1}}",
+        &[
+            "rlimits.core.soft: unlimited is over the hard limit, which is 0",
+            "rlimits.nofile.soft: 2 is over the hard limit, which is 1",
+        ],
+    ),
+    (
+        "umask: '1022'",
+        &["umask: 1022 is over 0777: a mask has no set-user-ID, set-group-ID or sticky bit"],
+    ),
+    (
+        "stopSignal: SIGSTOP",
+        &["stopSignal: SIGSTOP halts a process without ending it"],
+    ),
+    (
+        "logging: {maxLineBytes: 100}",
+        &["logging.maxLineBytes: expected 1Ki to 16Mi, found 100"],
+    ),
+    (
+        "onSuccess: ExitSet",
+        &[
+            "onSuccess: with restartPolicy Always it never completes\n  help: set restartPolicy to OnFailure or Never",
+        ],
+    ),
+    (
+        "onFailure: ExitSet",
+        &[
+            "WARN onFailure: without a restartLimit it is restarted for ever and never fails for good\n  help: give it a restartLimit, or set restartPolicy to Never",
+        ],
+    ),
+    (
+        "command: [/bin/sh, -c, 'php artisan x']",
+        &[
+            "WARN command: the shell gets SIGTERM and does not pass it on\n  help: begin the last command with `exec`, or write `signalTarget: Group`",
+        ],
+    ),
+    (
+        "terminationGracePeriodSeconds: 31",
+        &["WARN terminationGracePeriodSeconds: 31 is over the set's, which is 30: it will be cut"],
+    ),
+    (
+        "lifecycle: {preStop: {exec: {command: ['']}}, postStop: {exec: {command: [a, \"\\0\"]}}}",
+        &[
+            "lifecycle.preStop.exec.command[0]: expected the name of a program",
+            "lifecycle.postStop.exec.command[1]: NUL",
+        ],
+    ),
+    (
+        "lifecycle: {preStop: {httpGet: {path: /}}}",
+        &[
+            "lifecycle.preStop.httpGet: expected a port\n  help: write `port`, or give the process a portBase",
+        ],
+    ),
+    (
+        "lifecycle: {preStop: {sleep: {seconds: 6}, timeoutSeconds: 5}}",
+        &["lifecycle.preStop.sleep.seconds: 6 is over timeoutSeconds, which is 5"],
+    ),
+    (
+        "lifecycle: {preStop: {httpGet: {port: 1, path: '/a b', host: 'a/b', httpHeaders: [{name: 'a b', value: ok}, {name: ok, value: \"a\\nb\"}]}}}",
+        &[
+            "lifecycle.preStop.httpGet.path: expected a path without spaces, control characters, `#` and letters outside ASCII: write them as %20 and so on",
+            "lifecycle.preStop.httpGet.host: expected a host name or an IP address",
+            "lifecycle.preStop.httpGet.httpHeaders[0].name: expected the name of a header, such as X-Probe",
+            "lifecycle.preStop.httpGet.httpHeaders[1].value: expected one line",
+        ],
+    ),
+];
+
 #[test]
 fn one_process() {
     let nul = "has a NUL byte, which no program can be given";
-    let cases: &[(&str, &[&str])] = &[
-        (
-            "command: ['']",
-            &["command[0]: expected the name of a program"],
-        ),
-        (
-            r#"command: [a, "\0"], args: [a, "b\0"], workingDir: "\0""#,
-            &["command[1]: NUL", "args[1]: NUL", "workingDir: NUL"],
-        ),
-        (
-            "env: [{name: PODINIT_PROCESS, value: x}, {name: PODINIT_PORTX}]",
-            &[
-                "env[0].name: `PODINIT_PROCESS`: names that begin with PODINIT_ belong to podinit's own wiring",
-                "env[1].name: `PODINIT_PORTX`: names that begin with PODINIT_ belong to podinit's own wiring",
-            ],
-        ),
-        (
-            "portBase: 80, env: [{name: PORT, value: '81'}]",
-            &["env[0].name: `PORT` comes from portBase\n  help: leave out one of the two"],
-        ),
-        (
-            "replicas: 3, maxReplicas: 2",
-            &["replicas: 3 is over maxReplicas, which is 2"],
-        ),
-        (
-            "portBase: 65535, replicas: 2",
-            &["portBase: the last of 2 instances would have port 65536, over 65535"],
-        ),
-        (
-            "portBase: 65535, maxReplicas: 3",
-            &["portBase: the last of 3 instances would have port 65537, over 65535"],
-        ),
-        ("portBase: 65535, replicas: 0", &[]),
-        (
-            "restartBackoff: {max: 500ms}",
-            &["restartBackoff.initial: 1s is over max, which is 500ms"],
-        ),
-        (
-            "restartBackoff: {initial: 0s}",
-            &[
-                "restartBackoff.initial: expected more than 0s: a process that fails at once would be restarted without a pause, for ever",
-            ],
-        ),
-        (
-            "restartLimit: {count: 0, window: 0s}",
-            &["restartLimit.window: expected more than 0s: no failure is within no time"],
-        ),
-        (
-            "rlimits: {nofile: {soft: 2, hard: 1}, core: {soft: unlimited, hard: 0}, cpu: {soft: 1}}",
-            &[
-                "rlimits.core.soft: unlimited is over the hard limit, which is 0",
-                "rlimits.nofile.soft: 2 is over the hard limit, which is 1",
-            ],
-        ),
-        (
-            "umask: '1022'",
-            &["umask: 1022 is over 0777: a mask has no set-user-ID, set-group-ID or sticky bit"],
-        ),
-        (
-            "stopSignal: SIGSTOP",
-            &["stopSignal: SIGSTOP halts a process without ending it"],
-        ),
-        (
-            "logging: {maxLineBytes: 100}",
-            &["logging.maxLineBytes: expected 1Ki to 16Mi, found 100"],
-        ),
-        (
-            "onSuccess: ExitSet",
-            &[
-                "onSuccess: with restartPolicy Always it never completes\n  help: set restartPolicy to OnFailure or Never",
-            ],
-        ),
-        (
-            "onFailure: ExitSet",
-            &[
-                "WARN onFailure: without a restartLimit it is restarted for ever and never fails for good\n  help: give it a restartLimit, or set restartPolicy to Never",
-            ],
-        ),
-        (
-            "command: [/bin/sh, -c, 'php artisan x']",
-            &[
-                "WARN command: the shell gets SIGTERM and does not pass it on\n  help: begin the last command with `exec`, or write `signalTarget: Group`",
-            ],
-        ),
-        (
-            "terminationGracePeriodSeconds: 31",
-            &[
-                "WARN terminationGracePeriodSeconds: 31 is over the set's, which is 30: it will be cut",
-            ],
-        ),
-        (
-            "lifecycle: {preStop: {exec: {command: ['']}}, postStop: {exec: {command: [a, \"\\0\"]}}}",
-            &[
-                "lifecycle.preStop.exec.command[0]: expected the name of a program",
-                "lifecycle.postStop.exec.command[1]: NUL",
-            ],
-        ),
-        (
-            "lifecycle: {preStop: {httpGet: {path: /}}}",
-            &[
-                "lifecycle.preStop.httpGet: expected a port\n  help: write `port`, or give the process a portBase",
-            ],
-        ),
-        (
-            "lifecycle: {preStop: {sleep: {seconds: 6}, timeoutSeconds: 5}}",
-            &["lifecycle.preStop.sleep.seconds: 6 is over timeoutSeconds, which is 5"],
-        ),
-        (
-            "lifecycle: {preStop: {httpGet: {port: 1, path: '/a b', host: 'a/b', httpHeaders: [{name: 'a b', value: ok}, {name: ok, value: \"a\\nb\"}]}}}",
-            &[
-                "lifecycle.preStop.httpGet.path: expected a path without spaces, control characters, `#` and letters outside ASCII: write them as %20 and so on",
-                "lifecycle.preStop.httpGet.host: expected a host name or an IP address",
-                "lifecycle.preStop.httpGet.httpHeaders[0].name: expected the name of a header, such as X-Probe",
-                "lifecycle.preStop.httpGet.httpHeaders[1].value: expected one line",
-            ],
-        ),
-    ];
-    for (fields, wanted) in cases {
+    for (fields, wanted) in ONE_PROCESS {
         let command = if fields.starts_with("command:") {
             ""
         } else {

@@ -200,7 +200,7 @@ fn lines_of_a_file() {
     let found: Vec<&[u8]> = launch(&plan)
         .env
         .iter()
-        .map(|entry| entry.as_bytes())
+        .map(std::ffi::CString::as_bytes)
         .filter(|entry| entry.starts_with(b"X_"))
         .collect();
     let wanted: [&[u8]; 9] = [

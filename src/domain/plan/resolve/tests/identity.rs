@@ -172,3 +172,12 @@ fn another_user_needs_capabilities() {
     );
     identity("runAsGroup: 33", &host).unwrap();
 }
+
+#[test]
+fn running_as_oneself_keeps_the_group_the_pod_chose() {
+    let host = HostView {
+        gid: 3000,
+        ..unprivileged()
+    };
+    assert_eq!(identity("runAsUser: app", &host), None);
+}
