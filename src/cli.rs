@@ -1,13 +1,42 @@
-//! The command line: one file a command.
+//! The command line: one file a command. A command gets what it needs as arguments and gives an exit code.
 
-use std::ffi::OsString;
+pub mod check;
+pub mod crd;
+mod run;
+pub mod schema;
+
+use std::{ffi::OsString, io::Write, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
-mod run;
+/// What the program was given: its surroundings, read once.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The environment. What is no UTF-8 is replaced.
+    pub environment: Vec<(String, String)>,
+    /// The directory the program was started in.
+    pub directory: PathBuf,
+}
 
-/// A mistake in how podinit was called (sysexits.h).
-const USAGE: u8 = 64;
+impl Surroundings {
+    /// The value of a variable.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// The exit codes of the commands; the whole table is in the documentation.
+pub mod exit {
+    /// Done.
+    pub const OK: u8 = 0;
+    /// Wrong usage.
+    pub const USAGE: u8 = 64;
+    /// Invalid or missing spec.
+    pub const SPEC: u8 = 65;
+    /// Internal error.
+    pub const INTERNAL: u8 = 70;
+}
 
 const AFTER_HELP: &str = "\
 podinit -- COMMAND [ARGS...]  runs one command, without a file, as transparently as tini does
@@ -18,68 +47,82 @@ forced a SIGKILL; 143 stopped on request with something left undone; else the co
 
 /// PID 1 for Kubernetes pods that run more than one process.
 #[derive(Debug, Parser)]
-#[command(name = "podinit", version, about, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "podinit",
+    version,
+    after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 
     #[command(flatten)]
-    run: run::RunArgs,
+    run: run::Args,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a ProcessSet (the default command)
-    Run(run::RunArgs),
+    /// Run a ProcessSet: what podinit does when no command is named
+    Run(run::Args),
+    /// Validate ProcessSet files and report everything that is wrong with them
+    Check(check::Args),
+    /// Print the CustomResourceDefinitions
+    Crd(crd::Args),
+    /// Print the JSON schema of a ProcessSet, for editors
+    Schema(schema::Args),
     /// Print the version
     Version,
 }
 
-/// Reads the arguments (the program's own name first) and does what they say; gives the exit code.
-pub fn main(arguments: Vec<OsString>) -> u8 {
+/// Runs the command that the arguments name; the first is the program's own name.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    surroundings: &Surroundings,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     if arguments.get(1).is_some_and(|first| first == "--") {
-        let argv = arguments[2..].to_vec();
-        if argv.is_empty() {
-            return usage("podinit: expected a command after --, as in: podinit -- php-fpm -F\n");
-        }
-        return run::command(argv);
-    }
-    match Cli::try_parse_from(arguments) {
-        Ok(Cli {
-            command: None, run, ..
-        }) => run.run(),
-        Ok(Cli {
-            command: Some(command),
-            ..
-        }) => command.run(),
-        Err(error) if !error.use_stderr() => {
-            print(&error.to_string());
-            0
-        }
-        Err(error) => usage(&error.to_string()),
-    }
-}
-
-impl Command {
-    fn run(self) -> u8 {
-        match self {
-            Command::Run(args) => args.run(),
-            Command::Version => {
-                print(concat!("podinit ", env!("CARGO_PKG_VERSION"), "\n"));
-                0
+        return match &arguments[2..] {
+            [] => {
+                let _ = writeln!(
+                    err,
+                    "podinit: expected a command after --, as in: podinit -- php-fpm -F"
+                );
+                exit::USAGE
             }
-        }
+            argv => run::command(argv.to_vec()),
+        };
     }
-}
-
-/// Nobody may be reading: that is no reason to fail.
-fn print(text: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
-fn usage(text: &str) -> u8 {
-    use std::io::Write as _;
-    let _ = std::io::stderr().write_all(text.as_bytes());
-    USAGE
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let to: &mut dyn Write = if error.use_stderr() { err } else { out };
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::OK
+            };
+            // Nobody is left to be told that telling failed.
+            let _ = write!(to, "{}", error.render());
+            return code;
+        }
+    };
+    let done = match &cli.command {
+        None => Ok(run::run(&cli.run, surroundings)),
+        Some(Command::Run(args)) => Ok(run::run(args, surroundings)),
+        Some(Command::Check(args)) => check::run(args, surroundings, out),
+        Some(Command::Crd(args)) => crd::run(args, out),
+        Some(Command::Schema(args)) => schema::run(args, out),
+        Some(Command::Version) => {
+            writeln!(out, "podinit {}", env!("CARGO_PKG_VERSION")).map(|()| exit::OK)
+        }
+    };
+    done.and_then(|code| out.flush().map(|()| code))
+        .unwrap_or_else(|error| {
+            let _ = writeln!(err, "podinit: failed to write the output: {error}");
+            exit::INTERNAL
+        })
 }

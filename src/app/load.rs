@@ -114,9 +114,8 @@ fn load(source: &Source, seat: Seat, logs: &impl Logs) -> Result<Plan, LoadFailu
         code: INVALID,
         message,
     };
-    let document = source
-        .read(&seat.environment, &seat.start_dir)
-        .map_err(|error| invalid(error.to_string()))?;
+    let document = config::read(source, &seat.start_dir)
+        .map_err(|error| invalid(error.to_problem().to_string()))?;
     // A variable that is no text overrides no field.
     let environment: Vec<(String, String)> = seat
         .environment

@@ -1,19 +1,18 @@
-//! `podinit [run]` and `podinit -- CMD ARGS`.
+//! `podinit [run]` and `podinit -- COMMAND ARGS`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
-
+use super::Surroundings;
 use crate::app::{self, Job};
-use crate::config::Source;
+use crate::config::{CONFIG_VARIABLE, Source};
 
 /// Where the container runtime looks for the termination message (`terminationMessagePath`).
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Flags of `podinit run`.
-#[derive(Debug, Args)]
-pub(super) struct RunArgs {
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
     /// The ProcessSet to run; `-` reads standard input [default: $PODINIT_CONFIG, else
     /// /etc/podinit/processset.yaml, else ./processset.yaml]
     #[arg(short, long, value_name = "FILE")]
@@ -24,14 +23,13 @@ pub(super) struct RunArgs {
     termination_log: PathBuf,
 }
 
-impl RunArgs {
-    /// Runs the set; gives the exit code.
-    pub(super) fn run(self) -> u8 {
-        app::run(Job::Set {
-            source: Source::from_flag(self.file),
-            termination_log: self.termination_log,
-        })
-    }
+/// Runs the set; gives the exit code.
+pub(super) fn run(args: &Args, surroundings: &Surroundings) -> u8 {
+    let variable = surroundings.variable(CONFIG_VARIABLE);
+    app::run(Job::Set {
+        source: Source::new(args.file.as_deref(), variable),
+        termination_log: surroundings.directory.join(&args.termination_log),
+    })
 }
 
 /// Runs one command; gives the exit code.

@@ -18,11 +18,8 @@ pub use rules::{Form, Rule};
 
 use super::{
     node::{Entry, Node, Value},
-    problem::{FieldPath, Position, Problem, did_you_mean},
+    problem::{FieldPath, MAX_PROBLEMS, Position, Problem, did_you_mean, shown},
 };
-
-/// Problems after which no more are looked for.
-pub const MAX_PROBLEMS: usize = 100;
 
 /// What `ProcessSet.spec` must be.
 pub fn process_set_spec() -> &'static Object {
@@ -83,13 +80,13 @@ struct Checker {
 
 impl Checker {
     fn report(&mut self, problem: Problem) {
-        if self.problems.len() < MAX_PROBLEMS {
+        if !self.is_full() {
             self.problems.push(problem);
         }
     }
 
     fn is_full(&self) -> bool {
-        self.problems.len() >= MAX_PROBLEMS
+        self.problems.len() > MAX_PROBLEMS
     }
 
     fn value(&mut self, place: &Place<'_>, rule: &Rule) {
@@ -110,27 +107,29 @@ impl Checker {
     }
 
     fn object(&mut self, place: &Place<'_>, object: &'static Object, entries: &[Entry]) {
+        let mut meant = Vec::new();
         for Entry {
             key,
             position,
             node,
         } in entries
         {
-            match object.field(key) {
-                Some(field) => {
-                    let path = &place.path.key(field.key);
-                    let of = (object.name, field.key);
-                    self.value(
-                        &Place {
-                            node,
-                            at: *position,
-                            path,
-                            of,
-                        },
-                        &field.rule,
-                    );
-                }
-                None => self.report(unknown_key(place.path, object, key).at(*position)),
+            if let Some(field) = object.field(key) {
+                let path = &place.path.key(field.key);
+                let of = (object.name, field.key);
+                self.value(
+                    &Place {
+                        node,
+                        at: *position,
+                        path,
+                        of,
+                    },
+                    &field.rule,
+                );
+            } else {
+                let problem = unknown_key(place.path, object, key).at(*position);
+                meant.extend(problem.help.clone());
+                self.report(problem);
             }
         }
         let has = |key: &&str| entries.iter().any(|entry| entry.key == **key);
@@ -139,9 +138,13 @@ impl Checker {
             .iter()
             .filter(|field| field.required && !has(&field.key))
         {
-            let message = format!("the key `{}` is missing", field.key);
-            let problem = Problem::error(place.path.clone(), message).at(place.at);
-            self.report(problem.maybe_help(hints::missing_key(object, field)));
+            // A misspelt key is one problem, not two.
+            let name = format!("`{}`", field.key);
+            if !meant.iter().any(|help| help.contains(&name)) {
+                let message = format!("the key {name} is missing");
+                let problem = Problem::error(place.path.clone(), message).at(place.at);
+                self.report(problem.maybe_help(hints::missing_key(object, field)));
+            }
         }
         if let Some(message) = broken_choice(object.choice, has, entries.is_empty()) {
             self.report(Problem::error(place.path.clone(), message).at(place.at));
@@ -215,7 +218,7 @@ impl Checker {
             if let Some(first) = seen.insert(text, node.position) {
                 let item = place.path.index(index);
                 let path = key.map_or(item.clone(), |key| item.key(key));
-                let message = format!("`{text}` is already in this list, at {first}");
+                let message = format!("`{}` is already in this list, at {first}", shown(text));
                 self.report(Problem::error(path, message).at(node.position));
             }
         }
@@ -233,7 +236,11 @@ pub(super) fn unknown_key(path: &FieldPath, object: &Object, key: &str) -> Probl
     let help = hints::unknown_key(object, key)
         .or_else(|| did_you_mean(key, keys()))
         .or_else(listed);
-    Problem::error(path.key(key.to_owned()), format!("unknown key `{key}`")).maybe_help(help)
+    Problem::error(
+        path.key(key.to_owned()),
+        format!("unknown key `{}`", shown(key)),
+    )
+    .maybe_help(help)
 }
 
 /// What is wrong with the keys of a mapping together.

@@ -6,7 +6,7 @@ use super::{
     check, de,
     node::{Node, Value},
     overrides,
-    problem::{FieldPath, Position, Problem, did_you_mean},
+    problem::{FieldPath, MAX_PROBLEMS, Position, Problem, did_you_mean, shown},
     v1alpha1::{ProcessSet, ProcessSetSpec},
     yaml,
 };
@@ -58,6 +58,13 @@ pub fn load(text: &str, origin: &str, environment: &[(String, String)]) -> Loade
             Some(Err(problem)) => problems.push(*problem),
             None => {}
         }
+    }
+    if problems.len() > MAX_PROBLEMS {
+        problems.truncate(MAX_PROBLEMS);
+        problems.push(Problem::error(
+            FieldPath::ROOT,
+            "there are more problems: mend these first",
+        ));
     }
     loaded.problems = problems
         .into_iter()
@@ -139,7 +146,7 @@ fn check_document(root: &Node) -> Vec<Problem> {
                 } else {
                     did_you_mean(key, ["apiVersion", "kind", "metadata", "spec"])
                 };
-                let message = format!("unknown key `{key}`");
+                let message = format!("unknown key `{}`", shown(key));
                 let problem =
                     Problem::error(FieldPath::ROOT.key(key.to_owned()), message).at(entry.position);
                 problems.push(problem.maybe_help(help));
@@ -288,8 +295,8 @@ fn check_metadata(metadata: &Node, at: Position, problems: &mut Vec<Problem>) {
             }
             key if METADATA.contains(&key) => {}
             key => {
-                let problem =
-                    Problem::error(path, format!("unknown key `{key}`")).at(entry.position);
+                let problem = Problem::error(path, format!("unknown key `{}`", shown(key)))
+                    .at(entry.position);
                 problems.push(problem.maybe_help(did_you_mean(key, METADATA)));
             }
         }

@@ -4,7 +4,7 @@
 //! API server reads the same text. Where YAML 1.1 (kubectl) and YAML 1.2 read a scalar differently, it is [`Kind::Odd`]
 //! and no field accepts it, so that a file means the same to podinit and to Kubernetes.
 
-use super::problem::{FieldPath, Position, Segment};
+use super::problem::{FieldPath, Position, Segment, shown};
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +74,17 @@ pub enum Odd {
     Bool(bool),
     /// `0755`, `0x1f`, `0o17`, `0b1`, `1_000`, `+1`: numbers that are not plain decimal digits.
     Int,
+}
+
+/// What a node costs, all that is in it included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    /// Values.
+    pub(super) nodes: usize,
+    /// Levels of lists and mappings.
+    pub(super) depth: usize,
+    /// Bytes of keys and scalars.
+    pub(super) bytes: usize,
 }
 
 impl Node {
@@ -151,16 +162,29 @@ impl Node {
         position
     }
 
-    /// How many nodes it is, itself included, and how many levels of collections.
-    pub(super) fn size(&self) -> (usize, usize) {
-        let sum = |(count, depth): (usize, usize), node: &Self| {
-            let (below, deeper) = node.size();
-            (count + below, depth.max(deeper + 1))
+    /// What it costs.
+    pub(super) fn size(&self) -> Size {
+        let add = |size: Size, key: &str, node: &Self| {
+            let below = node.size();
+            Size {
+                nodes: size.nodes + below.nodes,
+                depth: size.depth.max(below.depth + 1),
+                bytes: size.bytes + below.bytes + key.len(),
+            }
+        };
+        let own = |depth, bytes| Size {
+            nodes: 1,
+            depth,
+            bytes,
         };
         match &self.value {
-            Value::Scalar(_) => (1, 0),
-            Value::Sequence(items) => items.iter().fold((1, 1), sum),
-            Value::Mapping(entries) => entries.iter().map(|entry| &entry.node).fold((1, 1), sum),
+            Value::Scalar(scalar) => own(0, scalar.text.len()),
+            Value::Sequence(items) => items
+                .iter()
+                .fold(own(1, 0), |size, item| add(size, "", item)),
+            Value::Mapping(entries) => entries
+                .iter()
+                .fold(own(1, 0), |size, entry| add(size, &entry.key, &entry.node)),
         }
     }
 
@@ -170,17 +194,9 @@ impl Node {
             (Value::Sequence(_), _) => "a list".to_owned(),
             (Value::Mapping(_), _) => "a mapping".to_owned(),
             (Value::Scalar(_), Kind::Null) => "null".to_owned(),
-            (Value::Scalar(scalar), Kind::String) => format!("{:?}", shortened(&scalar.text)),
-            (Value::Scalar(scalar), _) => format!("`{}`", shortened(&scalar.text)),
+            (Value::Scalar(scalar), Kind::String) => format!("\"{}\"", shown(&scalar.text)),
+            (Value::Scalar(scalar), _) => format!("`{}`", shown(&scalar.text)),
         }
-    }
-}
-
-/// At most 60 characters of a text.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}..", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

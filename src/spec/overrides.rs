@@ -11,10 +11,10 @@
 use std::sync::Arc;
 
 use super::{
+    check,
     check::rules::{Field, Object, Rule},
-    check::{self},
     node::{Entry, Node, Scalar, Value},
-    problem::{FieldPath, Position, Problem, nearest},
+    problem::{FieldPath, Position, Problem, nearest, shown},
 };
 
 const PREFIX: &str = "PODINIT_PROCESS_";
@@ -213,7 +213,7 @@ fn unknown_field(target: &Target, field: &str) -> Problem {
         .collect();
     let meant = nearest(field, known.iter().map(String::as_str));
     let help = meant.map(|name| format!("did you mean `{PREFIX}{}_{name}`?", target.screaming));
-    let message = format!("`{}` has no field `{field}`", target.name);
+    let message = format!("`{}` has no field `{}`", shown(&target.name), shown(field));
     Problem::error(path_of(target), message).maybe_help(help)
 }
 
@@ -290,7 +290,7 @@ fn json_list(text: &str, position: Position) -> Result<Node, (String, Option<Str
         (format!("expected a JSON list, {why}"), Some(help))
     };
     let list: Vec<serde_json::Value> =
-        serde_json::from_str(text).map_err(|_| refused(format!("found {:?}", short(text))))?;
+        serde_json::from_str(text).map_err(|_| refused(format!("found \"{}\"", shown(text))))?;
     let item = |value: serde_json::Value| match value {
         serde_json::Value::String(text) => Ok(Scalar { text, plain: false }),
         serde_json::Value::Number(number) => Ok(Scalar {
@@ -309,12 +309,6 @@ fn json_list(text: &str, position: Position) -> Result<Node, (String, Option<Str
         position,
         value: Value::Sequence(nodes.collect::<Result<_, _>>()?),
     })
-}
-
-fn short(text: &str) -> &str {
-    text.char_indices()
-        .nth(60)
-        .map_or(text, |(end, _)| &text[..end])
 }
 
 /// Where a value goes.

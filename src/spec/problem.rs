@@ -7,6 +7,9 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+/// The most problems that are reported for one text.
+pub const MAX_PROBLEMS: usize = 100;
+
 /// Whether a problem makes the spec unusable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -236,19 +239,70 @@ impl Serialize for Problem {
     }
 }
 
+/// A text of the user's in a message: at most 60 characters, none of which can move a cursor.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(60) {
+        match c {
+            '"' | '\'' | '\\' => shown.push(c),
+            c => shown.extend(c.escape_debug()),
+        }
+    }
+    if text.chars().nth(60).is_some() {
+        shown.push_str("..");
+    }
+    shown
+}
+
+/// A problem as people like it: with the line of the text it is in, and a mark under the place.
+pub fn excerpt(problem: &Problem, text: &str) -> String {
+    let whole = problem.to_string();
+    let line = problem
+        .position
+        .and_then(|at| Some((at, text.lines().nth(at.line.checked_sub(1)? as usize)?)));
+    let Some((at, line)) = line else { return whole };
+    let (first, help) = match whole.split_once("\n  help: ") {
+        Some((first, help)) => (first.to_owned(), format!("\n  help: {help}")),
+        None => (whole, String::new()),
+    };
+    // A long line is shown around the place, and nothing in it can move the cursor.
+    let skip = (at.column as usize).saturating_sub(60);
+    let shown: String = line
+        .chars()
+        .skip(skip)
+        .take(100)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let number = at.line.to_string();
+    let margin = " ".repeat(number.len());
+    let mark = " ".repeat((at.column as usize).saturating_sub(skip + 1));
+    format!("{first}\n  {number} | {shown}\n  {margin} | {mark}^{help}")
+}
+
 /// The candidate that `name` most likely was meant to be; `None` if none is near.
 ///
 /// Case, `-` and `_` do not count, then up to a third of the letters may differ (inserted, left out, replaced, or
-/// swapped with their neighbour).
+/// swapped with their neighbour). Failing that, the only candidate that begins with `name`.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = normal(name);
     let allowed = (wanted.len() / 3).clamp(1, 3);
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(&wanted, &normal(candidate)), candidate))
-        .filter(|(far, candidate)| *far <= allowed && *far < candidate.len())
-        .min_by_key(|(far, _)| *far)
-        .map(|(_, candidate)| candidate)
+    let mut best: Option<(usize, &str)> = None;
+    let mut begun = Vec::new();
+    for candidate in candidates {
+        let letters = normal(candidate);
+        let far = distance(&wanted, &letters);
+        if far <= allowed && far < letters.len() && best.is_none_or(|(least, _)| far < least) {
+            best = Some((far, candidate));
+        }
+        if wanted.len() >= 4 && letters.starts_with(&wanted) {
+            begun.push(candidate);
+        }
+    }
+    match (best, begun.as_slice()) {
+        (Some((_, near)), _) => Some(near),
+        (None, [only]) => Some(*only),
+        (None, _) => None,
+    }
 }
 
 /// A sentence for [`Problem::help`] out of [`nearest`].
@@ -348,6 +402,7 @@ mod tests {
             "envFrom",
             "name",
             "nice",
+            "terminationGracePeriodSeconds",
         ];
         for (typed, meant) in [
             ("depends_on", Some("dependsOn")),
@@ -358,6 +413,8 @@ mod tests {
             ("envs", Some("env")),
             ("nmae", Some("name")),
             ("image", None),
+            ("maxR", Some("maxReplicas")),
+            ("terminationGrace", Some("terminationGracePeriodSeconds")),
             ("x", None),
             ("", None),
         ] {

@@ -11,7 +11,7 @@ use serde_yaml::granit_parser;
 use self::build::{Builder, fatal, position};
 use super::{
     node::Node,
-    problem::{Position, Problem},
+    problem::{Position, Problem, shown},
 };
 
 /// The longest text that is read, in bytes.
@@ -46,14 +46,14 @@ pub fn parse(text: &str) -> Parsed {
 }
 
 /// Writes a value as YAML.
-pub fn to_string<T: Serialize>(value: &T) -> Result<String, impl std::error::Error> {
+pub fn to_string<T: Serialize>(value: &T) -> Result<String, serde_yaml::SerializeError> {
     let options =
         serde_yaml::ser_options! { prefer_block_scalars: false, compact_list_indent: true };
     serde_yaml::to_string_with_options(value, options)
 }
 
 /// The position of a byte offset.
-fn position_of(text: &str, offset: usize) -> Position {
+pub fn position_of(text: &str, offset: usize) -> Position {
     let before = &text[..offset];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Position {
@@ -83,8 +83,9 @@ fn hint(info: &str, at: Position, text: &str) -> Option<String> {
         Some("YAML is indented with spaces, not with tabs".to_owned())
     } else if value.starts_with(['*', '&', '@', '`', '%', '!', '|', '>']) {
         Some(format!(
-            "a text that starts with `{}` needs quotes: {value:?}",
-            &value[..1]
+            "a text that starts with `{}` needs quotes: \"{}\"",
+            &value[..1],
+            shown(value)
         ))
     } else if info.contains("mapping values are not allowed") {
         Some("a text with `: ` in it needs quotes, or the line is indented too far".to_owned())
@@ -213,6 +214,7 @@ mod tests {
             nest("*a"),
             nest("*b")
         );
+        let long = format!("a: &a {}\nb: [*a, *a, *a]\n", "x".repeat(400_000));
         let many = "a: &a x\nb: [".to_owned() + &"*a, ".repeat(300) + "]\n";
         for (text, expected) in [
             (String::new(), "1:1: the text is empty"),
@@ -241,6 +243,7 @@ mod tests {
             (deeper, "3:"),
             (laughs, "5:"),
             (many, "2:1029: more than 256 aliases"),
+            (long, "2:"),
             ("x".repeat(MAX_BYTES + 1), "1:1: the text has 1048577 bytes"),
             (
                 "- a\n".repeat(MAX_BYTES / 4),

@@ -18,7 +18,7 @@ pub(super) struct Complaint {
 pub(super) fn check(node: &Node, rule: &Rule) -> Result<(), Complaint> {
     let kind = node.kind();
     if kind == Kind::Null {
-        let help = "remove the key, or give it a value".to_owned();
+        let help = "remove it, or give it a value".to_owned();
         return Err(unexpected(node, rule, Some(help)));
     }
     match rule {
@@ -104,12 +104,16 @@ fn form_help(text: &str, form: Form) -> Option<String> {
                 .map(|name| format!("did you mean `{name}`?"))
         }
         Form::Duration => duration_help(text),
+        Form::Quantity => {
+            let bare = text.trim_end_matches(['B', 'b']).replace(' ', "");
+            let known = Form::Quantity.holds(&bare) && bare.ends_with(|c: char| c.is_alphabetic());
+            known.then(|| format!("did you mean `{bare}`?"))
+        }
         Form::Any
         | Form::EnvName
         | Form::AbsolutePath
         | Form::Url
         | Form::Mode
-        | Form::Quantity
         | Form::Percent
         | Form::UserName
         | Form::Unlimited => None,

@@ -6,8 +6,8 @@ use serde_yaml::granit_parser::{self, Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::{
     super::{
-        node::{Entry, Kind, Node, Scalar, Value},
-        problem::{FieldPath, Position, Problem},
+        node::{Entry, Kind, Node, Scalar, Size, Value},
+        problem::{FieldPath, MAX_PROBLEMS, Position, Problem, shown},
     },
     MAX_ALIASES, MAX_BYTES, MAX_DEPTH, MAX_NODES, broken, hint, position_of,
 };
@@ -36,10 +36,35 @@ pub(super) struct Builder<'t> {
     text: &'t str,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
-    nodes: usize,
+    spent: Spent,
     aliases: usize,
     document: Option<Node>,
     pub(super) problems: Vec<Problem>,
+}
+
+/// What the text has cost so far.
+#[derive(Default)]
+struct Spent {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Spent {
+    /// Counts what was read, or is about to be repeated, against the budgets.
+    fn add(&mut self, size: Size, position: Position) -> Result<(), Problem> {
+        self.nodes += size.nodes;
+        self.bytes += size.bytes;
+        if self.nodes > MAX_NODES {
+            let message =
+                format!("more than {MAX_NODES} values, those that aliases repeat included");
+            return Err(fatal(position, message));
+        }
+        if self.bytes > MAX_BYTES {
+            let message = format!("anchors and aliases repeat more than {MAX_BYTES} bytes");
+            return Err(fatal(position, message));
+        }
+        Ok(())
+    }
 }
 
 impl<'t> Builder<'t> {
@@ -135,7 +160,7 @@ impl<'t> Builder<'t> {
             }
             Event::Alias(id) => self.alias(id, position),
             Event::UnresolvedAlias(name) => {
-                let message = format!("there is no anchor `&{name}` before this alias");
+                let message = format!("there is no anchor `&{}` before this alias", shown(&name));
                 Err(fatal(position, message).maybe_help(hint("", position, self.text)))
             }
             Event::StreamStart
@@ -177,10 +202,9 @@ impl<'t> Builder<'t> {
         let Some(node) = self.anchors.get(&id) else {
             return Err(fatal(position, "an alias inside the anchor it refers to"));
         };
-        let (count, depth) = node.size();
-        self.nodes += count;
-        self.within_budget(position)?;
-        self.within_depth(depth, position)?;
+        let size = node.size();
+        self.spent.add(size, position)?;
+        self.within_depth(size.depth, position)?;
         self.finish(node.clone(), 0)
     }
 
@@ -194,24 +218,19 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    fn within_budget(&self, position: Position) -> Result<(), Problem> {
-        if self.nodes > MAX_NODES {
-            return Err(fatal(
-                position,
-                format!("more than {MAX_NODES} values, those that aliases repeat included"),
-            ));
-        }
-        Ok(())
-    }
-
     /// Puts a complete node where it belongs.
     fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
-        self.nodes += 1;
         if anchor != 0 {
-            self.nodes += node.size().0;
+            self.spent.add(node.size(), node.position)?;
             self.anchors.insert(anchor, node.clone());
         }
-        self.within_budget(node.position)?;
+        self.spent.add(
+            Size {
+                nodes: 1,
+                ..Size::default()
+            },
+            node.position,
+        )?;
         match self.open.last_mut().map(|open| &mut open.content) {
             Some(Content::Sequence(items)) => items.push(node),
             Some(Content::Mapping { entries, key }) => match key.take() {
@@ -233,23 +252,28 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    /// Resolves `<<` and reports duplicate keys: the first one stays.
-    fn complete(&mut self, entries: Vec<Entry>) -> Result<Vec<Entry>, Problem> {
+    /// Reports duplicate keys; the first one stays.
+    fn duplicates(&mut self, entries: &[Entry]) -> Vec<usize> {
         let mut first: HashMap<&str, Position> = HashMap::with_capacity(entries.len());
         let mut duplicates = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
-            if let Some(position) = first.get(entry.key.as_str()) {
-                duplicates.push(index);
-                let message = format!("the key `{}` is already given at {position}", entry.key);
-                self.problems.push(
-                    Problem::error(FieldPath::ROOT, message)
-                        .at(entry.position)
-                        .help("remove one of them"),
-                );
-            } else {
-                first.insert(&entry.key, entry.position);
+        for (index, Entry { key, position, .. }) in entries.iter().enumerate() {
+            let Some(known) = first.get(key.as_str()) else {
+                first.insert(key, *position);
+                continue;
+            };
+            duplicates.push(index);
+            if self.problems.len() <= MAX_PROBLEMS {
+                let message = format!("the key `{}` is already given at {known}", shown(key));
+                self.problems
+                    .push(fatal(*position, message).help("remove one of them"));
             }
         }
+        duplicates
+    }
+
+    /// Drops duplicate keys and resolves `<<`.
+    fn complete(&mut self, entries: Vec<Entry>) -> Result<Vec<Entry>, Problem> {
+        let duplicates = self.duplicates(&entries);
         let mut own = Vec::with_capacity(entries.len());
         let mut merged = Vec::new();
         for (index, entry) in entries.into_iter().enumerate() {
@@ -304,7 +328,7 @@ fn is_string_tag(tag: Option<&Tag>, position: Position) -> Result<bool, Problem>
         Some(tag) if tag.original() == "!" => Ok(true),
         Some(tag) => Err(fatal(
             position,
-            format!("the tag `{}` is not supported", tag.original()),
+            format!("the tag `{}` is not supported", shown(&tag.original())),
         )),
     }
 }
