@@ -257,7 +257,7 @@ mod tests {
         let mut given = 0;
         let mut emit = |bytes: &[u8], _| given += bytes.len();
         for _ in 0..160 {
-            framer.push(&[b'x'; 65536], 262_144, &mut emit);
+            framer.push(&vec![b'x'; 65536], 262_144, &mut emit);
         }
         assert!(framer.held() <= 524_288);
         framer.end(&mut emit);

@@ -202,6 +202,11 @@ impl Store {
         self.sources[id.0].policy = Backpressure::DropOldest;
     }
 
+    /// Bytes that wait to be written.
+    pub(super) fn backlog(&self) -> usize {
+        self.backlog
+    }
+
     /// Whether something waits to be written.
     pub(super) fn has_backlog(&self) -> bool {
         self.backlog > 0
