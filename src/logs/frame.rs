@@ -10,8 +10,8 @@
 
 /// The shortest limit that is honoured, in bytes: room for any character.
 const MIN_LINE: usize = 16;
-/// What a finished line may leave allocated, in bytes.
-const KEEP: usize = 4096;
+/// What a finished line may leave allocated, in bytes: enough for most, so that they need no allocation.
+const KEEP: usize = 256;
 
 /// Which part of a line a piece is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

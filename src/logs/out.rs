@@ -12,7 +12,7 @@ use super::inbox::Wake;
 use super::sink::{Pause, Sink};
 
 /// What a buffer is filled to, in bytes; the last line may go beyond it.
-pub(super) const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 56 * 1024;
 /// Buffers that may wait.
 const PENDING: usize = 2;
 

@@ -171,6 +171,10 @@ impl Reader {
                         self.close(id);
                     }
                 }
+                Command::StopBlocking => {
+                    self.store.stop_blocking();
+                    self.resume();
+                }
                 Command::End => {
                     self.out.abandon();
                     self.ended = true;

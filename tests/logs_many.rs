@@ -1,4 +1,5 @@
-//! The log pipeline with a thousand runs: what it costs while nobody writes. One test, so that nothing else runs beside.
+//! The log pipeline with a thousand runs: what it costs while nobody writes, and while nobody ends a line. One test, so
+//! that nothing else runs beside.
 #![expect(clippy::disallowed_methods, reason = "looks at /proc")]
 
 #[path = "logs_rig.rs"]
@@ -11,9 +12,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use podinit::domain::id::RunId;
 use podinit::domain::plan::{Backpressure, LogFormat};
 use podinit::ports::Logs;
-use rig::{DEADLINE, Rig, label, lines, nothing_within, open, rule};
+use rig::{DEADLINE, Rig, label, lines, nothing_within, open, read_all, rule, until, within};
 
 const RUNS: u64 = 1000;
+/// Bytes of a line that is not ended: in all, far more than there is memory for such lines.
+const UNFINISHED: usize = 20_000;
 
 fn status(task: &str, key: &str) -> usize {
     let text = std::fs::read_to_string(format!("{task}/status")).unwrap_or_default();
@@ -40,7 +43,7 @@ fn waits() -> usize {
 }
 
 #[test]
-fn a_thousand_silent_runs_cost_no_wake_up_and_little_memory() {
+fn a_thousand_runs_cost_no_wake_up_and_little_memory() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     assert!(most >= 10_000, "needs 10,000 open files (ulimit -Hn)");
@@ -75,9 +78,28 @@ fn a_thousand_silent_runs_cost_no_wake_up_and_little_memory() {
     assert!(nothing_within(output.get_ref(), Duration::from_millis(500)));
     assert_eq!(waits(), before, "it woke up");
 
+    let output = read_all(output.into_inner());
+    let before = status("/proc/self", "RssAnon:");
+    for child in &mut children {
+        child.stdout.write_all(&[b'x'; UNFINISHED]).unwrap();
+    }
+    until("all is read", || {
+        rig.pipeline.stats().read_bytes >= RUNS * UNFINISHED as u64
+    });
+    let grown = status("/proc/self", "RssAnon:").saturating_sub(before);
+    let to_be_read = RUNS as usize * UNFINISHED / 1024;
+    assert!(
+        grown < 24 * 1024 + to_be_read,
+        "{grown} KiB for {RUNS} unfinished lines"
+    );
+    assert!(rig.pipeline.stats().cut_pieces > 0);
+
     for run in 0..RUNS {
         rig.pipeline.close(RunId(run));
     }
     rig.pipeline.finish(DEADLINE);
+    let text = within(&output).unwrap().unwrap();
+    let xs = text.iter().filter(|byte| **byte == b'x').count();
+    assert_eq!(xs, RUNS as usize * UNFINISHED);
     assert_eq!(rig.pipeline.stats().lost_lines, 0);
 }
