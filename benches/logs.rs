@@ -1,6 +1,6 @@
 //! Log throughput: one producer of 100-byte lines through the real pipeline, with s6-log and cat beside it.
 //!
-//! `cargo bench --bench logs [-- MEGABYTES]` prints megabytes of input a second: the median of five runs, all cases taking
+//! `cargo bench --bench logs [-- MEGABYTES [NAME]]` prints megabytes of input a second: the median of five runs, all cases taking
 //! turns, so that a busy machine hits them alike. The producer is a process of its own that writes whole lines in blocks
 //! of 64 KiB, as a program whose output is buffered does; the sink is /dev/null, and a `cat` that reads a pipe.
 #![expect(
@@ -10,9 +10,9 @@
     reason = "a benchmark runs programs and looks at the clock"
 )]
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,12 +33,14 @@ enum Lines {
     Plain,
     Quotes,
     Object,
+    /// Plain ones, one write each.
+    Single,
 }
 
 impl Lines {
     fn line(self) -> Vec<u8> {
         let text = match self {
-            Lines::Plain => {
+            Lines::Plain | Lines::Single => {
                 "10.0.0.1 - - [23/Nov/2026:10:00:00 +0000] GET /up HTTP/1.1 200 2 - kube-probe/1.33 0.001 s "
             }
             Lines::Quotes => {
@@ -61,6 +63,7 @@ impl Lines {
             Lines::Plain => "plain",
             Lines::Quotes => "quotes",
             Lines::Object => "object",
+            Lines::Single => "single",
         }
     }
 }
@@ -71,53 +74,28 @@ enum Subject {
     Program(&'static [&'static str]),
 }
 
-struct Case {
-    name: &'static str,
-    lines: Lines,
-    subject: Subject,
-}
+/// What is measured: its name, what it reads, what it is.
+type Case = (&'static str, Lines, Subject);
 
-const CASES: [Case; 8] = [
-    Case {
-        name: "podinit Raw",
-        lines: Lines::Plain,
-        subject: Subject::Podinit(LogFormat::Raw),
-    },
-    Case {
-        name: "podinit Text",
-        lines: Lines::Plain,
-        subject: Subject::Podinit(LogFormat::Text),
-    },
-    Case {
-        name: "podinit Json",
-        lines: Lines::Plain,
-        subject: Subject::Podinit(LogFormat::Json),
-    },
-    Case {
-        name: "podinit Json, quotes",
-        lines: Lines::Quotes,
-        subject: Subject::Podinit(LogFormat::Json),
-    },
-    Case {
-        name: "podinit Json, objects",
-        lines: Lines::Object,
-        subject: Subject::Podinit(LogFormat::Json),
-    },
-    Case {
-        name: "s6-log 1",
-        lines: Lines::Plain,
-        subject: Subject::Program(&["s6-log", "1"]),
-    },
-    Case {
-        name: "s6-log T 1 (times)",
-        lines: Lines::Plain,
-        subject: Subject::Program(&["s6-log", "T", "1"]),
-    },
-    Case {
-        name: "cat (nothing)",
-        lines: Lines::Plain,
-        subject: Subject::Program(&["cat"]),
-    },
+const S6: Subject = Subject::Program(&["s6-log", "1"]);
+const S6_TIMES: Subject = Subject::Program(&["s6-log", "T", "1"]);
+const CAT: Subject = Subject::Program(&["cat"]);
+const RAW: Subject = Subject::Podinit(LogFormat::Raw);
+const TEXT: Subject = Subject::Podinit(LogFormat::Text);
+const JSON: Subject = Subject::Podinit(LogFormat::Json);
+
+const CASES: [Case; 11] = [
+    ("podinit Raw", Lines::Plain, RAW),
+    ("podinit Text", Lines::Plain, TEXT),
+    ("podinit Json", Lines::Plain, JSON),
+    ("podinit Json, quotes", Lines::Quotes, JSON),
+    ("podinit Json, objects", Lines::Object, JSON),
+    ("s6-log 1", Lines::Plain, S6),
+    ("s6-log T 1 (times)", Lines::Plain, S6_TIMES),
+    ("cat (nothing)", Lines::Plain, CAT),
+    ("podinit Json, a write a line", Lines::Single, JSON),
+    ("s6-log 1, a write a line", Lines::Single, S6),
+    ("cat, a write a line", Lines::Single, CAT),
 ];
 
 fn main() -> io::Result<()> {
@@ -135,35 +113,38 @@ fn main() -> io::Result<()> {
         .map_or(Ok(400), |a| a.parse())
         .map_err(io::Error::other)?;
     println!("{megabytes} MB of {LINE}-byte lines, MB/s of input, median of {RUNS}\n");
-    println!("{:<24} {:>12} {:>12}", "", "/dev/null", "pipe to cat");
-    let mut speeds = vec![[Vec::new(), Vec::new()]; CASES.len()];
+    println!("{:<28} {:>12} {:>12}", "", "/dev/null", "pipe to cat");
+    let wanted = args.get(1).map_or("", String::as_str);
+    let cases: Vec<&Case> = CASES.iter().filter(|c| c.0.contains(wanted)).collect();
+    let mut speeds = vec![[Vec::new(), Vec::new()]; cases.len()];
     for _ in 0..RUNS {
-        for (case, speeds) in CASES.iter().zip(&mut speeds) {
+        for (case, speeds) in cases.iter().zip(&mut speeds) {
             for (to_cat, speeds) in [false, true].into_iter().zip(speeds) {
                 let time = run(case, megabytes * 1_000_000, to_cat)?;
                 speeds.push(megabytes as f64 / time.as_secs_f64());
             }
         }
     }
-    for (case, mut speeds) in CASES.iter().zip(speeds) {
+    for (case, mut speeds) in cases.iter().zip(speeds) {
         let [null, cat] = speeds.each_mut().map(|s| {
             s.sort_by(f64::total_cmp);
             s[s.len() / 2]
         });
-        println!("{:<24} {null:>12.0} {cat:>12.0}", case.name);
+        println!("{:<28} {null:>12.0} {cat:>12.0}", case.0);
     }
     Ok(())
 }
 
 /// Writes `bytes` bytes of lines to standard output, in blocks.
 fn produce(lines: &str, bytes: usize) -> io::Result<()> {
-    let kind = [Lines::Plain, Lines::Quotes, Lines::Object];
-    let kind = kind.into_iter().find(|k| k.name() == lines);
-    let line = kind
-        .ok_or_else(|| io::Error::other("no such lines"))?
-        .line();
-    let block = line.repeat(BLOCK / LINE);
-    let mut out = io::stdout().lock();
+    let kinds = [Lines::Plain, Lines::Quotes, Lines::Object, Lines::Single];
+    let kind = kinds.into_iter().find(|k| k.name() == lines);
+    let kind = kind.ok_or_else(|| io::Error::other("no such lines"))?;
+    let block = match kind {
+        Lines::Single => kind.line(),
+        _ => kind.line().repeat(BLOCK / LINE),
+    };
+    let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let mut left = bytes;
     while left > 0 {
         let now = left.min(block.len());
@@ -191,8 +172,8 @@ fn run(case: &Case, bytes: usize, to_cat: bool) -> io::Result<Duration> {
         (None, null()?.into())
     };
     let start = Instant::now();
-    match case.subject {
-        Subject::Podinit(format) => through_podinit(format, case.lines, bytes, sink)?,
+    match case.2 {
+        Subject::Podinit(format) => through_podinit(format, case.1, bytes, sink)?,
         Subject::Program(command) => {
             let (read, write) = io::pipe()?;
             let mut program = Command::new(command[0])
@@ -200,7 +181,7 @@ fn run(case: &Case, bytes: usize, to_cat: bool) -> io::Result<Duration> {
                 .stdin(read)
                 .stdout(sink)
                 .spawn()?;
-            let mut child = producer(case.lines, bytes, write.into())?;
+            let mut child = producer(case.1, bytes, write.into())?;
             child.wait()?;
             program.wait()?;
         }

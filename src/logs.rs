@@ -6,21 +6,33 @@
 //!          `---------------------- thread `logs` -----------------------'      `-- thread `logs-out` --'
 //! ```
 //!
-//! [`Pipeline`] is what the rest of podinit sees. Read in this order: [`frame`], [`ring`], [`store`], [`format`] (all
-//! pure), then [`reader`], [`out`], [`sink`].
+//! [`Pipeline`] is what the rest of podinit sees. Read in this order: `frame`, `ring`, `store`, `format` (all
+//! pure), then `reader`, `out`, `sink`.
 //!
 //! # Memory
 //!
-//! Whatever the children write and however long the output is blocked: lines 8 MiB ([`store::TOTAL`]), 64 KiB a stream
-//! ([`store::RING`]); unfinished lines 2 MiB; buffers about 256 KiB, and the line being formatted (at most six times
-//! `maxLineBytes`); commands, 1,024 records among them. Nothing of it is allocated before it is needed.
+//! Whatever the children write and however long the output is blocked:
+//!
+//! | what | at most |
+//! |---|---|
+//! | lines, waiting and last ones | 8 MiB and one read; a stream 64 KiB, while output is blocked a read (64 KiB) more, when the run ends another 64 KiB |
+//! | unfinished lines | 2 MiB |
+//! | buffers for reading and writing | 256 KiB, and the line being formatted: six times `maxLineBytes` if it is all control characters |
+//! | commands | 1,024 records |
+//!
+//! Nothing of it is allocated before it is needed.
 //!
 //! # When output blocks
 //!
 //! [`crate::domain::plan::Backpressure::Block`]: the stream is not read once its ring is full, so the child waits; what a
 //! run leaves behind in its pipes is read when there is room. `DropOldest`: the oldest lines go, are counted, and a record
 //! with `dropped` says so as soon as output flows again, at most once a second and stream. Our own records: likewise.
-//! What happens when output fails: [`sink`].
+//! What happens when output fails: `sink`.
+//!
+//! # Not here yet
+//!
+//! Multi-line joining, redaction, level detection and filters: between framing and the store, where whole lines of one
+//! stream go by in order (`reader`, at the read). Tailed files: pipes of another kind there.
 #![expect(
     clippy::disallowed_methods,
     reason = "an adapter: it has threads, a wall clock for people and waits of its own"
@@ -137,6 +149,11 @@ impl Pipeline {
             keep_running(&counters.panics, &mut sink, run, |_| ());
         })?;
         Ok(pipeline)
+    }
+
+    /// From now on no child waits for our output: `Block` means `DropOldest`. For the time after the last deadline.
+    pub fn stop_blocking(&self) {
+        let _ = self.inbox.push(Command::StopBlocking);
     }
 
     /// What was counted so far.

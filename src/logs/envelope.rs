@@ -29,6 +29,8 @@ const RESERVED: [&str; 8] = [
 ];
 /// Names that members of a child's objects do not get, beside those of the labels.
 const OURS: [&str; 4] = ["time", "stream", "process", "instance"];
+/// Names that are compared each with each rather than sorted.
+const FEW: usize = 16;
 
 /// What the envelopes of a stream have in common.
 #[derive(Debug, Default)]
@@ -37,6 +39,8 @@ pub(super) struct Head {
     text: Vec<u8>,
     /// Names in it.
     names: Vec<String>,
+    /// One bit for each length of a name that occurs; the highest for all long ones.
+    lengths: u64,
 }
 
 impl Head {
@@ -64,12 +68,24 @@ impl Head {
             json::string(value, &mut text);
             names.push(name);
         }
-        Head { text, names }
+        let lengths = names
+            .iter()
+            .fold(0, |bits, name| bits | length_bit(name.len()));
+        Head {
+            text,
+            names,
+            lengths,
+        }
     }
 
     fn has(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|taken| taken.as_bytes() == name)
+        self.lengths & length_bit(name.len()) != 0
+            && self.names.iter().any(|taken| taken.as_bytes() == name)
     }
+}
+
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
 }
 
 /// Writes envelopes; keeps its buffers.
@@ -162,12 +178,7 @@ fn merge(
         };
         *sorted = taken;
     } else {
-        sorted.extend_from_slice(names);
-        sorted.sort_unstable_by(|a, b| name(a).cmp(name(b)));
-        if sorted
-            .windows(2)
-            .any(|pair| name(&pair[0]) == name(&pair[1]))
-        {
+        if twice(line, names, sorted) {
             return false;
         }
         sorted.clear();
@@ -194,6 +205,20 @@ fn merge(
     out.extend_from_slice(&line[at..inside.end]);
     out.extend_from_slice(b"}\n");
     true
+}
+
+/// Whether a name occurs twice.
+fn twice(line: &[u8], names: &[Range<usize>], sorted: &mut Vec<Range<usize>>) -> bool {
+    let name = |range: &Range<usize>| &line[range.clone()];
+    if names.len() <= FEW {
+        let same = |a: &Range<usize>, b: &Range<usize>| a.len() == b.len() && name(a) == name(b);
+        return (1..names.len()).any(|n| names[..n].iter().any(|other| same(other, &names[n])));
+    }
+    sorted.extend_from_slice(names);
+    sorted.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+    sorted
+        .windows(2)
+        .any(|pair| name(&pair[0]) == name(&pair[1]))
 }
 
 /// Where the names to rename are, when some name is written with escapes. `None`: a name would occur twice.

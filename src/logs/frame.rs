@@ -10,8 +10,8 @@
 
 /// The shortest limit that is honoured, in bytes: room for any character.
 const MIN_LINE: usize = 16;
-/// What a finished line may leave allocated, in bytes.
-const KEEP: usize = 4096;
+/// What a finished line may leave allocated, in bytes: enough for most, so that they need no allocation.
+const KEEP: usize = 256;
 
 /// Which part of a line a piece is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,7 +257,7 @@ mod tests {
         let mut given = 0;
         let mut emit = |bytes: &[u8], _| given += bytes.len();
         for _ in 0..160 {
-            framer.push(&[b'x'; 65536], 262_144, &mut emit);
+            framer.push(&vec![b'x'; 65536], 262_144, &mut emit);
         }
         assert!(framer.held() <= 524_288);
         framer.end(&mut emit);

@@ -39,6 +39,8 @@ pub(super) enum Command {
         /// Gets the number of lines that could not be written.
         answer: SyncSender<u64>,
     },
+    /// `Block` means `DropOldest` from now on.
+    StopBlocking,
     /// Nobody is left to ask: end without writing out anything.
     End,
 }

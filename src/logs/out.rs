@@ -12,7 +12,7 @@ use super::inbox::Wake;
 use super::sink::{Pause, Sink};
 
 /// What a buffer is filled to, in bytes; the last line may go beyond it.
-pub(super) const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 56 * 1024;
 /// Buffers that may wait.
 const PENDING: usize = 2;
 
@@ -121,6 +121,8 @@ impl Out {
 
     /// The life of the thread that writes. May be called again after a panic.
     pub(super) fn write_to(&self, sink: &mut Sink, wake: &Wake) {
+        // After a panic somebody may wait.
+        wake.wake();
         while let Some(buffer) = self.next() {
             let lost = sink.write(&buffer, self);
             self.done(buffer, lost, wake);
@@ -129,7 +131,12 @@ impl Out {
 
     fn next(&self) -> Option<Arc<Vec<u8>>> {
         let mut state = self.lock();
-        state.in_hand = None;
+        if let Some(buffer) = state.in_hand.take() {
+            // The one that was written when a panic came.
+            let written = self.written.load(Ordering::Acquire).min(buffer.len());
+            self.lost
+                .fetch_add(lines(&buffer[written..]), Ordering::Relaxed);
+        }
         loop {
             if let Some(buffer) = state.pending.pop_front() {
                 let buffer = Arc::new(buffer);

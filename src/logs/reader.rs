@@ -100,6 +100,8 @@ impl Reader {
             for event in &events[..count] {
                 if event.data() != WAKE {
                     self.read(event.data());
+                }
+                if self.store.backlog() >= CHUNK / 2 {
                     self.pump();
                 }
                 if event.data() == WAKE || self.inbox.wake.is_pending() {
@@ -168,6 +170,10 @@ impl Reader {
                     for id in all {
                         self.close(id);
                     }
+                }
+                Command::StopBlocking => {
+                    self.store.stop_blocking();
+                    self.resume();
                 }
                 Command::End => {
                     self.out.abandon();

@@ -10,6 +10,7 @@
 //! - Backlog is written in the order of the reads it came with.
 
 mod losses;
+mod room;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -29,8 +30,6 @@ use crate::ports::Record;
 pub(super) const RING: usize = 64 * 1024;
 /// Lines of all sources, in bytes.
 pub(super) const TOTAL: usize = 8 * 1024 * 1024;
-/// What a `Block` source gets while half of [`TOTAL`] is backlog, in bytes.
-const SCARCE: usize = 4 * 1024;
 /// Sources remembered; those without a pipe go beyond that.
 const SOURCES: usize = 4096;
 
@@ -81,6 +80,8 @@ pub(super) struct Store {
     losses: Vec<SourceId>,
     pub(super) formatter: Formatter,
     own_format: LogFormat,
+    /// `Block` means `DropOldest`.
+    lossy: bool,
     seq: u64,
     size: usize,
     backlog: usize,
@@ -110,6 +111,7 @@ impl Store {
             losses: Vec::new(),
             formatter: Formatter::new(colour),
             own_format,
+            lossy: false,
             seq: 0,
             size: 0,
             backlog: 0,
@@ -129,6 +131,9 @@ impl Store {
             let source = &mut self.sources[id.0];
             source.pipes += 1;
             source.policy = rule.on_backpressure;
+            if self.lossy {
+                source.policy = Backpressure::DropOldest;
+            }
             source.face = Face::new(label, source.stream, rule, id.0 / 2);
         }
         ids
@@ -145,27 +150,6 @@ impl Store {
         self.seq
     }
 
-    /// Whether the source has room for a read more. `closing`: it is the last one, it may have a ring's size more.
-    pub(super) fn may_read(&mut self, id: SourceId, closing: bool) -> bool {
-        let source = &self.sources[id.0];
-        match source.policy {
-            Backpressure::DropOldest => true,
-            Backpressure::Block => {
-                let share = if self.backlog > TOTAL / 2 {
-                    SCARCE
-                } else {
-                    RING
-                };
-                let share = if closing { share + RING } else { share };
-                if source.ring.backlog() > 0 && source.ring.size() >= share {
-                    return false;
-                }
-                self.make_room(None);
-                self.size < TOTAL
-            }
-        }
-    }
-
     /// Appends what a read gave. Follow with [`Store::settle`].
     pub(super) fn append(&mut self, id: SourceId, read: u64, time: Wall, part: Part, bytes: &[u8]) {
         self.counts.cut += u64::from(part == Part::More);
@@ -176,30 +160,22 @@ impl Store {
         self.queue(id);
     }
 
-    /// Brings the memory back to its bounds after lines were appended.
-    pub(super) fn settle(&mut self, id: SourceId) {
-        let limit = if self.size > TOTAL / 4 * 3 {
-            RING.min((TOTAL / self.sources.len()).max(SCARCE))
-        } else {
-            RING
-        };
-        let lossy = self.sources[id.0].policy == Backpressure::DropOldest;
-        let mut lost = 0;
-        self.change(id, |source| {
-            let ring = &mut source.ring;
-            ring.trim(limit);
-            while lossy && ring.size() > limit && ring.segments() > 1 {
-                lost += ring.drop_front();
-                ring.trim(limit);
-            }
-        });
-        self.lose(id, lost);
-        self.make_room(lossy.then_some(id));
-    }
-
     /// Lines of this source that will come are to be lost rather than waited for.
     pub(super) fn give_up(&mut self, id: SourceId) {
         self.sources[id.0].policy = Backpressure::DropOldest;
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn backlog(&self) -> usize {
+        self.backlog
+    }
+
+    /// No source is waited for from now on.
+    pub(super) fn stop_blocking(&mut self) {
+        self.lossy = true;
+        for source in &mut self.sources {
+            source.policy = Backpressure::DropOldest;
+        }
     }
 
     /// Whether something waits to be written.
@@ -359,40 +335,6 @@ impl Store {
             source.queued = true;
             self.order.push(Reverse((seq, id)));
         }
-    }
-
-    /// Frees history of the largest rings until the sum is in its bound; then, for a `DropOldest` source, lines of the
-    /// largest such ring.
-    fn make_room(&mut self, lossy: Option<SourceId>) {
-        while self.size > TOTAL {
-            let mut freed = false;
-            if let Some(id) = self.largest(|source| source.ring.has_history()) {
-                self.change(id, |source| freed = source.ring.evict());
-            }
-            if freed {
-                continue;
-            }
-            let may_lose = |source: &Source| source.policy == Backpressure::DropOldest;
-            let Some(id) = lossy.and_then(|_| self.largest(may_lose)) else {
-                return;
-            };
-            let before = self.size;
-            let mut lost = 0;
-            self.change(id, |source| lost = source.ring.drop_front());
-            self.lose(id, lost);
-            if self.size == before {
-                return;
-            }
-        }
-    }
-
-    fn largest(&self, eligible: impl Fn(&Source) -> bool) -> Option<SourceId> {
-        self.sources
-            .iter()
-            .enumerate()
-            .filter(|(_, source)| eligible(source))
-            .max_by_key(|(_, source)| (source.ring.size(), Reverse(source.last)))
-            .map(|(index, _)| SourceId(index))
     }
 }
 

@@ -100,7 +100,7 @@ impl Reader {
             if let Some(pipe) = oldest.and_then(|oldest| self.pipes.get(&oldest)) {
                 self.store.give_up(pipe.source);
             }
-            for oldest in oldest {
+            if let Some(oldest) = oldest {
                 self.read_closing(oldest);
             }
         }

@@ -41,7 +41,8 @@ fn what_is_written_stays_as_history() {
 #[test]
 fn lines_are_written_in_parts_and_never_split() {
     let mut ring = Ring::default();
-    let text: String = (0..5000).map(|n| format!("line {n}\n")).collect();
+    let text: Vec<String> = (0..5000).map(|n| format!("line {n}\n")).collect();
+    let text = text.concat();
     append(&mut ring, 1, &text);
     let mut out = String::new();
     while let Some(lines) = ring.next() {

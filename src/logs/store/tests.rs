@@ -177,7 +177,9 @@ fn sources_are_forgotten_beyond_a_bound() {
         let ids = store.open(&label(&format!("hook-{n}")), &rule(Backpressure::Block));
         read(&mut store, ids[0], "x\n");
         written(&mut store);
-        ids.into_iter().for_each(|id| store.close(id));
+        for id in ids {
+            store.close(id);
+        }
     }
     assert!(store.sources.len() <= SOURCES + 2);
     assert_eq!(store.by_label.len(), store.sources.len() / 2);
@@ -216,8 +218,8 @@ proptest! {
             }
             if store.may_read(ids[source], false) {
                 let next = produced.entry(source).or_default();
-                let text: String = (0..size).map(|_| { *next += 1; format!("{source} {next:0>60}\n") }).collect();
-                read(&mut store, ids[source], &text);
+                let text: Vec<String> = (0..size).map(|_| { *next += 1; format!("{source} {next:0>60}\n") }).collect();
+                read(&mut store, ids[source], &text.concat());
             }
         }
         let now = Instant::now();
