@@ -1,6 +1,7 @@
 //! From a source to a plan, on the thread `loader`: whatever hangs here (a mount, standard input) does not keep podinit
 //! from its signals.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ impl Seat {
             rlimits: limits::own(self.nofile),
             nice: limits::nice(),
             oom_score_adj: limits::oom_score_adj(),
-            files: Default::default(),
+            files: BTreeMap::new(),
         }
     }
 }
@@ -123,7 +124,7 @@ fn load(source: &Source, seat: Seat, logs: &impl Logs) -> Result<Plan, LoadFailu
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
         .collect();
     let loaded = spec::load(&document.text, &document.origin, &environment);
-    let Some(set) = &loaded.set else {
+    let Some(process_set) = &loaded.set else {
         return Err(invalid(told(&loaded.problems)));
     };
     let place = |problems: Vec<Problem>| -> Vec<Problem> {
@@ -133,10 +134,10 @@ fn load(source: &Source, seat: Seat, logs: &impl Logs) -> Result<Plan, LoadFailu
             .collect()
     };
     let mut host = seat.view();
-    let needed = files_needed(&set.spec, &host.start_dir);
+    let needed = files_needed(&process_set.spec, &host.start_dir);
     host.files = config::read_files(needed);
     let (plan, warnings) =
-        resolve(set, &host).map_err(|problems| invalid(told(&place(problems))))?;
+        resolve(process_set, &host).map_err(|problems| invalid(told(&place(problems))))?;
     for problem in loaded.problems.iter().chain(&place(warnings)) {
         logs.record(note(Level::Warn, problem.to_string()));
     }

@@ -71,6 +71,7 @@ fn read_directory(path: &Path) -> Result<FileContent, FileError> {
     Ok(FileContent::Directory(entries))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn failed(error: std::io::Error) -> FileError {
     if error.kind() == std::io::ErrorKind::NotFound {
         FileError::Missing

@@ -139,11 +139,7 @@ fn read_text(reader: impl Read, origin: &str) -> Result<Document, SourceError> {
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
+        let line = 1 + memchr::memchr_iter(b'\n', &error.as_bytes()[..at]).count();
         unreadable(format!("line {line}: not UTF-8 at byte {at}"))
     })?;
     Ok(Document {

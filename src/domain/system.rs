@@ -200,7 +200,7 @@ impl System {
             Event::SessionEmpty { run } => match self.owner(run) {
                 Some(Owner::Unit(unit)) => {
                     self.shared.owners.remove(&run);
-                    self.with_unit(unit, now, |machine, me, cx| machine.session_empty(me, cx));
+                    self.with_unit(unit, now, super::process::machine::Machine::session_empty);
                 }
                 _ => self.shared.remains_gone(run),
             },
@@ -306,7 +306,7 @@ impl System {
                     self.units[unit as usize].armed = Mono::NEVER;
                     let waiting =
                         self.units[unit as usize].machine.phase().kind() == PhaseKind::Waiting;
-                    self.with_unit(unit, now, |machine, me, cx| machine.tick(me, cx));
+                    self.with_unit(unit, now, super::process::machine::Machine::tick);
                     if waiting {
                         self.tell_waiting(unit);
                     }

@@ -215,6 +215,7 @@ fn poll_once(future: impl Future) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of every fact")]
 fn every_fact_has_words() {
     let label = Arc::new(Label {
         process: "web".into(),

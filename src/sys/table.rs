@@ -48,7 +48,7 @@ mod signal;
 mod spawn;
 
 use orphans::Ending;
-use session::{Boundary, Processes, Scan, Witness};
+use session::{Boundary, Look, Processes, Witness};
 
 /// A child that has not made its exec by then is killed.
 pub const SPAWN_LIMIT: Duration = Duration::from_secs(10);
@@ -74,7 +74,7 @@ pub struct Table {
     starting: VecDeque<(Instant, RunId)>,
     processes: Processes,
     /// What [`Children::signal`] saw since the last turn: so a stop of a thousand runs looks once.
-    scan: Option<Scan>,
+    look: Option<Look>,
     /// Found between two turns.
     queued: Vec<Event>,
     ending: Option<Ending>,
@@ -139,7 +139,7 @@ impl Table {
             leaderless: HashMap::new(),
             starting: VecDeque::new(),
             processes: Processes::open(),
-            scan: None,
+            look: None,
             queued: Vec::new(),
             ending: None,
             // Whoever started us by exec may have left us children.
@@ -166,7 +166,7 @@ impl Table {
 
     /// Deals with what has happened, without waiting. Says whether there may be more.
     fn turn(&mut self, events: &mut Vec<Event>) -> bool {
-        self.scan = None;
+        self.look = None;
         let ready = self.poller.ready();
         let full = ready.len() == poller::BATCH;
 
@@ -198,7 +198,7 @@ impl Table {
         if reaped.strangers > 0 {
             doubtful.extend(self.without_witness());
         }
-        self.look_again(doubtful, events);
+        self.look_again(&doubtful, events);
         self.go_on_ending(reaped, events);
         full || self.reap_due
     }

@@ -12,9 +12,8 @@ use crate::domain::exit::{Exit, SpawnFailure, Usage};
 use crate::domain::fact::Fact;
 use crate::domain::hook::{Answer, HookRun, Progress};
 use crate::domain::id::RunId;
-use crate::domain::plan::{Hook, Instance, Kind, OnStop, Process, RestartPolicy, SignalTarget};
-use crate::domain::signal::Signal;
-use crate::domain::system::context::{Context, LEFTOVER_GRACE};
+use crate::domain::plan::{Hook, Instance, Kind, OnStop, Process};
+use crate::domain::system::context::Context;
 use crate::domain::time::Mono;
 
 mod ended;

@@ -53,7 +53,7 @@ impl Reserves {
             .collect();
         let counts: Vec<u64> = claims.iter().map(|claim| u64::from(*claim > 0)).collect();
         let (n, _) = longest(stages, &counts);
-        let floor = if n == 0 { 0 } else { FLOOR.min(budget / n) };
+        let floor = FLOOR.min(budget.checked_div(n).unwrap_or(0));
         let shares = |scale: u64| -> Vec<u64> {
             claims
                 .iter()

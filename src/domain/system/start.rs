@@ -142,7 +142,7 @@ impl System {
         }
         if all_met && self.board.open(process) {
             for unit in self.units_of(process) {
-                self.with_unit(unit, now, |machine, me, cx| machine.start(me, cx));
+                self.with_unit(unit, now, super::super::process::machine::Machine::start);
             }
         }
     }

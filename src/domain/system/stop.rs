@@ -464,7 +464,7 @@ impl System {
         }
         self.cut_set_hook(now);
         for at in 0..self.units.len() as u32 {
-            self.with_unit(at, now, |machine, me, cx| machine.kill(me, cx));
+            self.with_unit(at, now, super::super::process::machine::Machine::kill);
         }
         self.shared.kill_all_remains();
         self.arm_stop(vanished_by);

@@ -521,6 +521,7 @@ fn a_hook_that_hangs_is_cut_at_its_timeout() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn exit_codes_and_their_precedence() {
     let limited = |mut process: crate::domain::plan::Process| {
         process.restart.limit = Some(RestartLimit {

@@ -4,7 +4,7 @@ use crate::domain::event::Event;
 use crate::domain::id::RunId;
 use crate::sys::call::{self, Peek, Pid};
 
-use super::{Phase, Table, Witness};
+use super::{Phase, Table};
 
 /// Children reaped in one turn. More are reaped in the next one, which starts at once: signals and exits of others are
 /// not to wait for the end of a storm.
@@ -83,50 +83,31 @@ impl Table {
                 ran.push((*pid, entry.boundary));
             }
         }
-        let scan = self.processes.leftovers(&ran, &self.leaders);
+        let mut all_left = self.processes.left_by_dead(&ran, &self.leaders);
         for (pid, run) in dead {
-            let left = match self.runs.get(run) {
-                Some(entry) => scan.alive(*pid, entry.boundary),
-                None => Vec::new(),
+            let failed = match self.runs.get(run) {
+                Some(entry) => matches!(entry.phase, Phase::Failed),
+                None => true,
             };
-            // Before the reaping: then the session's number may be anybody's.
-            let witness = self.take_witness(*run, &left);
+            let left = all_left.remove(pid).unwrap_or_default();
+            if left.count() > 0 {
+                self.watch(*run, &left);
+            } else {
+                self.forget(*run);
+            }
             if let Some(terminal) = &mut self.terminal {
                 terminal.over(*pid);
             }
             let ended = call::reap(*pid);
             self.leaders.remove(pid);
-            let Some(entry) = self.runs.get_mut(run) else {
-                continue;
-            };
-            if let (Some((exit, usage)), false) = (ended, matches!(entry.phase, Phase::Failed)) {
-                let (run, left) = (*run, left.len() as u32);
+            if let (Some((exit, usage)), false) = (ended, failed) {
                 events.push(Event::Exited {
-                    run,
+                    run: *run,
                     exit,
                     usage,
-                    left,
+                    left: left.count(),
                 });
             }
-            if left.is_empty() {
-                self.forget(*run);
-                continue;
-            }
-            entry.phase = Phase::Leaderless(witness);
-            self.leaderless.insert(*pid, *run);
-            if entry.killed {
-                self.kill_members(*run, &left);
-            }
         }
-    }
-
-    /// Holds on to one of what is left, and has its death reported.
-    pub(super) fn take_witness(&self, run: RunId, left: &[Pid]) -> Option<Witness> {
-        let entry = self.runs.get(&run)?;
-        let take = |pid: &Pid| Witness::take(*pid, entry.pid, entry.boundary);
-        let witness = left.iter().find_map(take)?;
-        let what = crate::sys::poller::Ready::Witness(run);
-        self.poller.add(witness.as_fd(), what).ok()?;
-        Some(witness)
     }
 }

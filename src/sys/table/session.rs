@@ -4,19 +4,20 @@
 //! its own is an orphan, not a leftover. Everything in a session descends from its leader, and whoever's parent dies
 //! becomes our child; so a session without its leader can only have members when we have a child that is no leader.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::domain::event::Event;
 use crate::domain::id::RunId;
 use crate::domain::signal::Signal;
 use crate::sys::call::{self, Pid};
+use crate::sys::poller::Ready;
 use crate::sys::procfs::{self, Listing, Stat};
 
 use super::{Phase, Table};
 
-/// Looks at all processes are repeated while somebody forks, at most so often.
-const LOOKS: usize = 3;
+/// So many looks at all processes at most; two answer all but what a storm of forks hides.
+const LOOKS: usize = 4;
 
 /// What holds a run together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,15 +56,15 @@ impl Witness {
     }
 }
 
-/// All processes at a moment, as far as belonging goes.
+/// All processes at a moment, as far as belonging goes. Dead ones that nobody has reaped are among them.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub(super) struct Look {
     by_session: Vec<(Pid, Pid)>,
     by_group: Vec<(Pid, Pid)>,
 }
 
-impl Scan {
-    /// Members but for the leader, dead ones that nobody reaped included.
+impl Look {
+    /// Members but for the leader.
     pub(super) fn members(&self, leader: Pid, boundary: Boundary) -> impl Iterator<Item = Pid> {
         let list = match boundary {
             Boundary::Session => &self.by_session,
@@ -76,20 +77,55 @@ impl Scan {
             .map(|(_, pid)| *pid)
             .filter(move |pid| *pid != leader)
     }
+}
 
-    /// Members but for the leader that still live and belong.
-    pub(super) fn alive(&self, leader: Pid, boundary: Boundary) -> Vec<Pid> {
-        self.members(leader, boundary)
-            .filter(|pid| is_alive_in(*pid, leader, boundary))
-            .collect()
+/// What is left of a run without its leader.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Members that live.
+    pub(super) alive: Vec<Pid>,
+    /// Members that are dead.
+    dead: HashSet<Pid>,
+    /// In every look there were members that had not been there before, and were dead by the time they were looked at:
+    /// somebody forks and ends, over and over.
+    moving: bool,
+}
+
+impl Left {
+    pub(super) fn count(&self) -> u32 {
+        (self.alive.len() as u32).max(u32::from(self.moving))
     }
+}
 
-    fn finish(mut self) -> Self {
-        for list in [&mut self.by_session, &mut self.by_group] {
-            list.sort_unstable();
-            list.dedup();
+/// A run of which it is not known yet whether anything is left.
+struct Question {
+    leader: Pid,
+    boundary: Boundary,
+    left: Left,
+    /// The last look found nobody new.
+    quiet: bool,
+}
+
+impl Question {
+    /// Says whether a look answered it. Whoever was alive when the look began is in it, dead or alive, as only we reap
+    /// those who lost their parent. So nobody in it, but for those who were dead before, means that nobody was alive.
+    fn is_answered_by(&mut self, look: &Look, nobody_forked: bool) -> bool {
+        let dead = &self.left.dead;
+        let new: Vec<Pid> = look
+            .members(self.leader, self.boundary)
+            .filter(|pid| !dead.contains(pid))
+            .collect();
+        if new.is_empty() {
+            // Short of one who was reaped by a parent outside of the session during the look. A second one will do.
+            return nobody_forked || std::mem::replace(&mut self.quiet, true);
         }
-        self
+        self.quiet = false;
+        let (alive, dead) = new
+            .into_iter()
+            .partition(|pid| is_alive_in(*pid, self.leader, self.boundary));
+        self.left.alive = alive;
+        self.left.dead.extend::<Vec<Pid>>(dead);
+        !self.left.alive.is_empty()
     }
 }
 
@@ -142,40 +178,64 @@ impl Processes {
         children
     }
 
-    /// What dead leaders left behind; exact for those that were dead before the call. Looks at our own children first:
-    /// mostly they are all leaders, and then nothing can be left.
-    pub(super) fn leftovers(
+    /// What leaders left behind that were dead before the call. Looks at our own children first: mostly they are all
+    /// leaders, and then nothing can be left.
+    pub(super) fn left_by_dead(
         &mut self,
         dead: &[(Pid, Boundary)],
         leaders: &HashMap<Pid, RunId>,
-    ) -> Scan {
+    ) -> HashMap<Pid, Left> {
         if dead.is_empty() || (self.has_children_file && self.strangers(leaders).is_empty()) {
-            return Scan::default();
+            return HashMap::new();
         }
-        self.scan()
+        self.left(dead)
     }
 
-    /// Looks at all processes, again while somebody forks: one that forks and ends could hide behind the numbers that
-    /// were looked at already. Whoever was seen in any look counts.
-    pub(super) fn scan(&mut self) -> Scan {
-        let mut scan = Scan::default();
-        let mut last = procfs::last_pid();
+    /// What is left of runs without their leaders. All in one look, mostly.
+    pub(super) fn left(&mut self, of: &[(Pid, Boundary)]) -> HashMap<Pid, Left> {
+        let mut answers = HashMap::new();
+        let mut questions: Vec<Question> = of
+            .iter()
+            .map(|(leader, boundary)| Question {
+                leader: *leader,
+                boundary: *boundary,
+                left: Left::default(),
+                quiet: false,
+            })
+            .collect();
         for _ in 0..LOOKS {
-            self.listing.each(|pid| {
-                if let Some(session) = call::session_of(pid) {
-                    scan.by_session.push((session, pid));
-                }
-                if let Some(group) = call::group_of(pid) {
-                    scan.by_group.push((group, pid));
-                }
-            });
-            let now = procfs::last_pid();
-            if now == last {
+            let before = procfs::last_pid();
+            let look = self.look();
+            let nobody_forked = procfs::last_pid() == before;
+            let answered = |question: &mut Question| question.is_answered_by(&look, nobody_forked);
+            for question in questions.extract_if(.., answered) {
+                answers.insert(question.leader, question.left);
+            }
+            if questions.is_empty() {
                 break;
             }
-            last = now;
         }
-        scan.finish()
+        for mut question in questions {
+            question.left.moving = !question.quiet;
+            answers.insert(question.leader, question.left);
+        }
+        answers
+    }
+
+    /// Looks at all processes.
+    pub(super) fn look(&mut self) -> Look {
+        let mut look = Look::default();
+        self.listing.each(|pid| {
+            if let Some(session) = call::session_of(pid) {
+                look.by_session.push((session, pid));
+            }
+            if let Some(group) = call::group_of(pid) {
+                look.by_group.push((group, pid));
+            }
+        });
+        look.by_session.sort_unstable();
+        look.by_group.sort_unstable();
+        look
     }
 }
 
@@ -190,47 +250,67 @@ impl Table {
         self.leaderless.values().filter(blind).copied().collect()
     }
 
-    /// Looks whether anything is left of these runs, all in one look.
-    pub(super) fn look_again(&mut self, doubtful: Vec<RunId>, events: &mut Vec<Event>) {
-        let mut scan = None;
+    /// Looks whether anything is left of these runs.
+    pub(super) fn look_again(&mut self, doubtful: &[RunId], events: &mut Vec<Event>) {
+        let mut questions = Vec::new();
         for run in doubtful {
-            let Some(entry) = self.runs.get(&run) else {
+            let Some(entry) = self.runs.get_mut(run) else {
                 continue;
             };
-            let Phase::Leaderless(witness) = &entry.phase else {
+            let Phase::Leaderless(witness) = &mut entry.phase else {
                 continue;
             };
-            if let Some(witness) = witness {
+            if let Some(witness) = witness.take() {
                 self.poller.remove(witness.as_fd());
             }
-            let (pid, boundary, killed) = (entry.pid, entry.boundary, entry.killed);
-            let left = if call::is_taken(pid) {
-                Vec::new()
-            } else {
-                scan.get_or_insert_with(|| self.processes.scan())
-                    .alive(pid, boundary)
+            // Somebody else has the number: then the session that had it is over.
+            if !call::is_taken(entry.pid) {
+                questions.push((entry.pid, entry.boundary));
+            }
+        }
+        let mut answers = if questions.is_empty() {
+            HashMap::new()
+        } else {
+            self.processes.left(&questions)
+        };
+        for run in doubtful {
+            let Some(entry) = self.runs.get(run) else {
+                continue;
             };
-            if left.is_empty() {
-                self.forget(run);
-                events.push(Event::SessionEmpty { run });
+            if !matches!(entry.phase, Phase::Leaderless(_)) {
                 continue;
             }
-            let witness = self.take_witness(run, &left);
-            if let Some(entry) = self.runs.get_mut(&run) {
-                entry.phase = Phase::Leaderless(witness);
-            }
-            if killed {
-                self.kill_members(run, &left);
+            let left = answers.remove(&entry.pid).unwrap_or_default();
+            if left.count() == 0 {
+                self.forget(*run);
+                events.push(Event::SessionEmpty { run: *run });
+            } else {
+                self.watch(*run, &left);
             }
         }
     }
 
-    pub(super) fn kill_members(&self, run: RunId, members: &[Pid]) {
-        if let Some(entry) = self.runs.get(&run) {
-            for pid in members {
-                tell(*pid, entry.pid, entry.boundary, Signal::KILL);
-            }
+    /// Goes on with a run whose leader is dead. Not reaped yet, best: then the session's number is still its own.
+    pub(super) fn watch(&mut self, run: RunId, left: &Left) {
+        let witness = self.take_witness(run, &left.alive);
+        let Some(entry) = self.runs.get_mut(&run) else {
+            return;
+        };
+        entry.phase = Phase::Leaderless(witness);
+        self.leaderless.insert(entry.pid, run);
+        if entry.killed {
+            let members = left.alive.iter().chain(&left.dead).copied();
+            kill_all(members, entry.pid, entry.boundary);
         }
+    }
+
+    /// Holds on to one of what is left, and has its death reported.
+    fn take_witness(&self, run: RunId, alive: &[Pid]) -> Option<Witness> {
+        let entry = self.runs.get(&run)?;
+        let take = |pid: &Pid| Witness::take(*pid, entry.pid, entry.boundary);
+        let witness = alive.iter().find_map(take)?;
+        self.poller.add(witness.as_fd(), Ready::Witness(run)).ok()?;
+        Some(witness)
     }
 }
 
@@ -244,4 +324,20 @@ pub(super) fn tell(pid: Pid, leader: Pid, boundary: Boundary, signal: Signal) ->
             // No pidfds here, or no descriptor left: the moment since the look is all that is at risk.
             None => call::kill(pid, signal),
         }
+}
+
+/// Kills members. One that forks and ends faster than we look is met by its group, at one stroke: a dead child of ours
+/// in that group, which nobody else can reap, keeps the group's number from being used again.
+pub(super) fn kill_all(members: impl Iterator<Item = Pid>, leader: Pid, boundary: Boundary) {
+    let mut groups = HashSet::new();
+    for pid in members {
+        if call::is_dead(pid) == Some(true) {
+            groups.extend(boundary.holds(pid, leader).then(|| call::group_of(pid)));
+        } else {
+            tell(pid, leader, boundary, Signal::KILL);
+        }
+    }
+    for group in groups.into_iter().flatten() {
+        call::kill(-group, Signal::KILL);
+    }
 }

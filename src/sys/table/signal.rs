@@ -7,12 +7,8 @@ use crate::domain::signal::Signal;
 use crate::sys::call::{self, Pid};
 use crate::sys::signals::SignalMode;
 
-use super::session::{Boundary, tell};
+use super::session::{Boundary, kill_all, tell};
 use super::{Phase, Table};
-
-/// Rounds of looking for and killing members that are not in the leader's group. Who forks faster meets KILL again
-/// when the leader or the witness has died.
-const ROUNDS: usize = 4;
 
 impl Table {
     pub(super) fn send(&mut self, run: RunId, signal: Signal, target: SignalTarget) -> bool {
@@ -63,10 +59,11 @@ impl Table {
             return self.tell_members(pid, Boundary::Group, signal, None);
         }
         let told = self.tell_members(pid, boundary, signal, None);
-        let scan = self.scan.get_or_insert_with(|| self.processes.scan());
         // The last of it may have left for a session of its own, of which nobody tells us.
-        if !told && scan.alive(pid, boundary).is_empty() {
-            self.session_is_over(run);
+        if !told {
+            let mut events = Vec::new();
+            self.look_again(&[run], &mut events);
+            self.queued.append(&mut events);
         }
         told
     }
@@ -76,8 +73,9 @@ impl Table {
         self.queued.push(Event::SessionEmpty { run });
     }
 
-    /// Sends a signal to each member but those of the `done` group; each gets it once. One look serves all runs that
-    /// are signalled before the next turn. KILL looks again until it finds nobody new.
+    /// Sends a signal to each member but those of the `done` group. One look serves all runs that are signalled before
+    /// the next turn. Who was forked since does not get it; but where it is KILL, the run remembers that, and the death
+    /// of its leader or its witness is the occasion to look for more.
     fn tell_members(
         &mut self,
         leader: Pid,
@@ -85,28 +83,23 @@ impl Table {
         signal: Signal,
         done: Option<Pid>,
     ) -> bool {
-        let mut told: Vec<Pid> = Vec::new();
-        for _ in 0..ROUNDS {
-            let scan = self.scan.get_or_insert_with(|| self.processes.scan());
-            let new: Vec<Pid> = scan
-                .members(leader, boundary)
-                .filter(|pid| !told.contains(pid))
-                .filter(|pid| done.is_none() || call::group_of(*pid) != done)
-                .filter(|pid| tell(*pid, leader, boundary, signal))
-                .collect();
-            if self.wakes(signal) {
-                for pid in &new {
-                    tell(*pid, leader, boundary, Signal::CONT);
-                }
-            }
-            let nobody = new.is_empty();
-            told.extend(new);
-            if nobody || signal != Signal::KILL {
-                break;
-            }
-            self.scan = None;
+        let look = self.look.get_or_insert_with(|| self.processes.look());
+        let members: Vec<Pid> = look
+            .members(leader, boundary)
+            .filter(|pid| done.is_none() || call::group_of(*pid) != done)
+            .collect();
+        if signal == Signal::KILL {
+            kill_all(members.iter().copied(), leader, boundary);
+            return !members.is_empty();
         }
-        !told.is_empty()
+        let mut told = false;
+        for pid in members {
+            told |= tell(pid, leader, boundary, signal);
+            if self.wakes(signal) {
+                tell(pid, leader, boundary, Signal::CONT);
+            }
+        }
+        told
     }
 
     pub(super) fn kill_and_wake(&self, target: Pid, signal: Signal) -> bool {

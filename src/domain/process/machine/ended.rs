@@ -67,7 +67,7 @@ impl Machine {
             label: Arc::clone(&me.instance.label),
             pid: live.pid,
             exit,
-            success: self.succeeded(&ended, me),
+            success: Self::succeeded(&ended, me),
             lived: ended.lived,
             usage,
             left,
@@ -155,7 +155,7 @@ impl Machine {
         }
     }
 
-    fn succeeded(&self, ended: &Ended, me: Me<'_>) -> bool {
+    fn succeeded(ended: &Ended, me: Me<'_>) -> bool {
         let by_itself = match ended.why {
             None => true,
             Some(StopReason::Requested) => !ended.signalled,
@@ -174,7 +174,7 @@ impl Machine {
     /// Another run, or the end?
     fn decide(&mut self, ended: Ended, me: Me<'_>, cx: &mut Context<'_>) {
         let rule = &me.process.restart;
-        let success = self.succeeded(&ended, me);
+        let success = Self::succeeded(&ended, me);
         let again = match rule.policy {
             RestartPolicy::Always => true,
             RestartPolicy::OnFailure => !success,

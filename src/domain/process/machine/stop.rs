@@ -102,11 +102,9 @@ impl Machine {
                 kill_at,
                 by_deadline,
                 ..
-            } => {
-                if limits.stop_latest < *kill_at {
-                    *kill_at = limits.stop_latest;
-                    *by_deadline = true;
-                }
+            } if limits.stop_latest < *kill_at => {
+                *kill_at = limits.stop_latest;
+                *by_deadline = true;
             }
             Phase::Clearing {
                 step_at,

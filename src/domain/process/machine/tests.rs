@@ -75,7 +75,7 @@ impl Bench {
         let run = self.machine.live_run().unwrap_or(RunId(u64::MAX));
         let exit = |code| (Exit::Code(code), Usage::default(), 0);
         match stimulus {
-            Stimulus::Start => self.with(|machine, me, cx| machine.start(me, cx)),
+            Stimulus::Start => self.with(super::Machine::start),
             Stimulus::DependencyFailed => self.with(|machine, me, cx| {
                 machine.dependency_failed("b failed".to_owned(), me, cx);
             }),
@@ -83,13 +83,13 @@ impl Bench {
                 let limits = limits(self.now);
                 self.with(|machine, me, cx| machine.stop(limits, me, cx))
             }
-            Stimulus::Kill => self.with(|machine, me, cx| machine.kill(me, cx)),
+            Stimulus::Kill => self.with(super::Machine::kill),
             Stimulus::Spawned => self.with(|machine, me, cx| machine.spawned(run, 7, me, cx)),
             Stimulus::SpawnFailed => {
                 self.with(|machine, me, cx| machine.spawn_failed(run, FAILURE, me, cx))
             }
             Stimulus::Exited => self.with(|machine, me, cx| machine.exited(exit(1), me, cx)),
-            Stimulus::SessionEmpty => self.with(|machine, me, cx| machine.session_empty(me, cx)),
+            Stimulus::SessionEmpty => self.with(super::Machine::session_empty),
             Stimulus::HookSucceeded | Stimulus::HookFailed => {
                 let code = u8::from(stimulus == Stimulus::HookFailed);
                 assert!(
@@ -101,7 +101,7 @@ impl Bench {
             }
             Stimulus::Tick => {
                 self.now = self.machine.deadline().min(self.now + secs(3600.0));
-                self.with(|machine, me, cx| machine.tick(me, cx))
+                self.with(super::Machine::tick)
             }
         }
     }

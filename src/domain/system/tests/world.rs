@@ -154,9 +154,12 @@ impl World {
             let tick_at = self.system.next_deadline().map(|at| at.max(self.now));
             // Events of an instant come before its tick, as in the engine.
             let (at, event) = match (event_at, tick_at) {
-                (Some(event), tick) if tick.is_none_or(|tick| event <= tick) => {
-                    (event, self.queue.first_entry().map(|entry| entry.remove()))
-                }
+                (Some(event), tick) if tick.is_none_or(|tick| event <= tick) => (
+                    event,
+                    self.queue
+                        .first_entry()
+                        .map(std::collections::btree_map::OccupiedEntry::remove),
+                ),
                 (_, Some(tick)) => (tick, None),
                 _ => break,
             };
@@ -205,15 +208,15 @@ impl World {
                 self.children.remove(run);
             }
         }
-        if let Event::SessionEmpty { run } = &event {
-            if self.children.remove(run).is_none() {
-                return;
-            }
+        if let Event::SessionEmpty { run } = &event
+            && self.children.remove(run).is_none()
+        {
+            return;
         }
-        if let Event::Spawned { run, .. } = &event {
-            if let Some(child) = self.children.get_mut(run) {
-                child.execd = true;
-            }
+        if let Event::Spawned { run, .. } = &event
+            && let Some(child) = self.children.get_mut(run)
+        {
+            child.execd = true;
         }
         let now = Now {
             mono: self.now,
@@ -365,10 +368,10 @@ impl World {
                 if !execd {
                     self.soon(Duration::ZERO, Event::Spawned { run, pid: 1 });
                 }
-                if target != SignalTarget::Leader {
-                    if let Some(child) = self.children.get_mut(&run) {
-                        child.left = 0;
-                    }
+                if target != SignalTarget::Leader
+                    && let Some(child) = self.children.get_mut(&run)
+                {
+                    child.left = 0;
                 }
                 self.die(run, Duration::ZERO, exit);
             } else {
