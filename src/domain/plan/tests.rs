@@ -11,7 +11,13 @@ pub(super) fn set(body: &str) -> ProcessSet {
     let text = format!(
         "apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {{name: shop}}\nspec:\n  {body}\n"
     );
-    let loaded = spec::load(&text, "t.yaml", &[]);
+    loaded(&text)
+}
+
+/// The set of a whole text.
+#[track_caller]
+fn loaded(text: &str) -> ProcessSet {
+    let loaded = spec::load(text, "t.yaml", &[]);
     match loaded.set {
         Some(set) => set,
         None => panic!("{text}\n{:#?}", loaded.problems),
@@ -32,4 +38,5 @@ pub(super) fn root() -> HostView {
     }
 }
 
+mod files;
 mod properties;

@@ -10,7 +10,7 @@ use super::super::{
 use super::{Resolver, c_string, command, env, files, hooks, identity, limits, logging};
 use crate::domain::id::{Label, ProcessId};
 use crate::domain::signal::Signal;
-use crate::spec::problem::FieldPath;
+use crate::spec::problem::{FieldPath, Problem};
 use crate::spec::v1alpha1::{self as spec, Command, Lifecycle};
 
 /// What the kinds of processes differ in, as far as instances go.
@@ -211,10 +211,18 @@ impl Resolver<'_> {
                 launch: Arc::new(launch),
             }
         };
-        match shape.replicas {
+        let all: Vec<Instance> = match shape.replicas {
             None => vec![instance(None)],
             Some(replicas) => (0..replicas).map(|index| instance(Some(index))).collect(),
+        };
+        let program = |instance: &Instance| instance.launch.argv.first().map(|arg| arg.is_empty());
+        let written = command.command.first().map_or("", String::as_str);
+        if !written.is_empty() && all.first().and_then(program) == Some(true) {
+            let message = format!("`{written}` expands to nothing: expected the name of a program");
+            let path = path.key("command").index(0);
+            self.problems.push(Problem::error(path, message));
         }
+        all
     }
 }
 

@@ -230,7 +230,7 @@ proptest! {
         on in vec(select(vec!["p0", "p1", "p2", "i0", "i1", "x"]), 5),
         flags in vec(any::<bool>(), 12),
         text in "[a-z$(){}A-Z\u{e9}=]{0,20}",
-        numbers in vec(select(vec![0_u32, 1, 2, 999, 1000]), 3),
+        numbers in vec(select(vec![0_u32, 1, 2, 40]), 3),
     ) {
         let mut body = "initProcesses:\n".to_owned();
         for at in 0..2 {

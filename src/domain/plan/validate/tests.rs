@@ -2,6 +2,7 @@
 
 use super::validate;
 use crate::domain::plan::tests::set;
+use crate::spec::units::Decimal;
 
 /// What is wrong with the body of a `spec:`, as it is printed.
 fn problems(body: &str) -> Vec<String> {
@@ -409,6 +410,30 @@ initProcesses: [{name: i, command: [a], lifecycle: {preStart: {httpGet: {path: /
         &[
             "spec.hooks.preStart[0].httpGet: expected a port",
             "spec.initProcesses[0].lifecycle.preStart.httpGet: expected a port",
+        ],
+    );
+}
+
+/// The loader and the API server refuse these; a plan must not rely on it.
+#[test]
+fn what_no_loader_lets_through() {
+    let mut spec = set(
+        "processes: [{name: a, command: [a], dependsOn: [{name: b}]}, {name: b, command: [b]}]",
+    )
+    .spec;
+    let again = spec.processes[0].depends_on[0].clone();
+    spec.processes[0].depends_on.push(again);
+    spec.processes[1].restart_backoff.factor = Decimal::from_thousandths(500);
+    spec.processes[1].restart_backoff.jitter = Decimal::from_thousandths(1001);
+    spec.processes[1].command.clear();
+    let found: Vec<String> = validate(&spec).iter().map(ToString::to_string).collect();
+    expect(
+        &found,
+        &[
+            "spec.processes[1].command[0]: expected the name of a program",
+            "spec.processes[1].restartBackoff.factor: expected 1 to 100, found 0.5",
+            "spec.processes[1].restartBackoff.jitter: expected 0 to 1, found 1.001",
+            "spec.processes[0].dependsOn[1].name: `b` is in this list already",
         ],
     );
 }

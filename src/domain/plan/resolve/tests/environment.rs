@@ -278,3 +278,11 @@ processes: [{name: p, command: [a], enabled: false, envFrom: [{file: {path: /no}
     ];
     assert_eq!(needed, wanted);
 }
+
+#[test]
+fn a_program_that_expands_to_nothing() {
+    let body =
+        process("command: [p$(APP), a], env: [{name: NOTHING}]").replace("p$(APP)", "$(NOTHING)");
+    let wanted = "spec.processes[0].command[0]: `$(NOTHING)` expands to nothing: expected the name of a program";
+    assert_eq!(refused(&body, &root()), [wanted]);
+}
