@@ -26,6 +26,7 @@ mod support;
 #[path = "docs/yaml.rs"]
 mod yaml;
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,6 +51,9 @@ sessions! {
     the_readme_is_true: "README.md";
     starting_is_true: "docs/start.md";
     stopping_is_true: "docs/stop.md";
+    logs_are_true: "docs/logs.md";
+    running_is_true: "docs/running.md";
+    checking_is_true: "docs/check.md";
 }
 
 #[test]
@@ -71,7 +75,11 @@ fn every_shell_block_is_run_or_says_why_not() {
             runs += usize::from(matches!(block.marks[..], [.., Mark::Run { .. }]));
         }
         let path = page.path.to_str().unwrap();
-        assert_eq!(runs > 0, SESSIONS.contains(&path), "{path}: see `sessions!`");
+        assert_eq!(
+            runs > 0,
+            SESSIONS.contains(&path),
+            "{path}: see `sessions!`"
+        );
     }
 }
 
@@ -150,7 +158,10 @@ fn the_table_of_stops_is_that_of_the_planner() {
             seconds(at.budget())
         ));
     }
-    let rows: Vec<&str> = rows.into_iter().filter(|row| row.starts_with("| ")).collect();
+    let rows: Vec<&str> = rows
+        .into_iter()
+        .filter(|row| row.starts_with("| "))
+        .collect();
     assert_eq!(rows[1..], made, "the rows of docs/stop.md");
 }
 
@@ -175,7 +186,7 @@ fn links_lead_somewhere() {
                 text.anchors().iter().any(|known| known == anchor) || text.text.contains(&id)
             };
             if !there || !known {
-                problems.push_str(&format!("{}:{line}: {link}\n", page.path.display()));
+                let _ = writeln!(problems, "{}:{line}: {link}", page.path.display());
             }
         }
     }
@@ -185,14 +196,26 @@ fn links_lead_somewhere() {
 #[test]
 fn nothing_of_a_machine_is_named() {
     const WORDS: [&str; 14] = [
-        "/root/", "/work/", "/home/", "localhost:5000", "docker.io", "ghcr.io", "quay.io", "gcr.io",
-        "registry.", "mcr.", "amazonaws", "crates.io", "\u{2014}", "TODO",
+        "/root/",
+        "/work/",
+        "/home/",
+        "localhost:5000",
+        "docker.io",
+        "ghcr.io",
+        "quay.io",
+        "gcr.io",
+        "registry.",
+        "mcr.",
+        "amazonaws",
+        "crates.io",
+        "\u{2014}",
+        "TODO",
     ];
     let mut problems = String::new();
     for page in page::all() {
         for (at, line) in page.text.lines().enumerate() {
             for word in WORDS.iter().filter(|word| line.contains(**word)) {
-                problems.push_str(&format!("{}:{}: {word}\n", page.path.display(), at + 1));
+                let _ = writeln!(problems, "{}:{}: {word}", page.path.display(), at + 1);
             }
         }
     }

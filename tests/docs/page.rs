@@ -129,13 +129,12 @@ impl Page {
 
     /// The lines between `<!-- NAME -->` and `<!-- end of NAME -->`.
     pub fn section(&self, name: &str) -> Vec<&str> {
-        let (open, close) = (format!("<!-- {name} -->"), format!("<!-- end of {name} -->"));
-        let mut lines = self.text.lines().skip_while(|line| line.trim() != open);
-        assert!(
-            lines.next().is_some(),
-            "{}: no {open}",
-            self.path.display()
+        let (open, close) = (
+            format!("<!-- {name} -->"),
+            format!("<!-- end of {name} -->"),
         );
+        let mut lines = self.text.lines().skip_while(|line| line.trim() != open);
+        assert!(lines.next().is_some(), "{}: no {open}", self.path.display());
         let rest: Vec<&str> = lines.collect();
         let end = rest.iter().position(|line| line.trim() == close);
         let end = end.unwrap_or_else(|| panic!("{}: no {close}", self.path.display()));
@@ -186,7 +185,11 @@ fn mark(comment: &str, place: &str) -> Option<Mark> {
     match (word, rest) {
         ("run", _) => {
             let (mut terminal, mut any_order) = (false, false);
-            for wish in rest.split(',').map(str::trim).filter(|wish| !wish.is_empty()) {
+            for wish in rest
+                .split(',')
+                .map(str::trim)
+                .filter(|wish| !wish.is_empty())
+            {
                 match wish {
                     "terminal" => terminal = true,
                     "any order" => any_order = true,

@@ -11,21 +11,57 @@ const HEAD: &str = include_str!("reference_head.md");
 
 /// Kinds of values that are not objects: the schema's name, what a cell says, what it means.
 const VALUES: [(&str, &str, &str); 7] = [
-    ("Duration", "duration", "Whole milliseconds with the units `h`, `m`, `s`, `ms`, largest first: `500ms`, `5s`, `10m`, `1h30m`. 0 to 168h; `0` needs no unit."),
-    ("Quantity", "quantity", "Bytes: an integer, or a number with `Ki`, `Mi`, `Gi`, `Ti`, `k`, `M`, `G`, `T`: `512Mi`, `1.5Gi`."),
-    ("Signal", "signal", "A name with its prefix: `SIGTERM`, `SIGQUIT`, `SIGRTMIN+3`. No numbers."),
-    ("Mode", "mode", "Permission bits as a quoted octal string of three or four digits: `\"0755\"`."),
-    ("IdOrName", "id or name", "A number, or a name that /etc/passwd or /etc/group of the image has. podinit reads these files itself: no NSS, no LDAP."),
+    (
+        "Duration",
+        "duration",
+        "Whole milliseconds with the units `h`, `m`, `s`, `ms`, largest first: `500ms`, `5s`, `10m`, `1h30m`. 0 to 168h; `0` needs no unit.",
+    ),
+    (
+        "Quantity",
+        "quantity",
+        "Bytes: an integer, or a number with `Ki`, `Mi`, `Gi`, `Ti`, `k`, `M`, `G`, `T`: `512Mi`, `1.5Gi`.",
+    ),
+    (
+        "Signal",
+        "signal",
+        "A name with its prefix: `SIGTERM`, `SIGQUIT`, `SIGRTMIN+3`. No numbers.",
+    ),
+    (
+        "Mode",
+        "mode",
+        "Permission bits as a quoted octal string of three or four digits: `\"0755\"`.",
+    ),
+    (
+        "IdOrName",
+        "id or name",
+        "A number, or a name that /etc/passwd or /etc/group of the image has. podinit reads these files itself: no NSS, no LDAP.",
+    ),
     ("RlimitValue", "limit", "A number or `unlimited`."),
-    ("IntOrPercent", "count or percentage", "A count from 0 to 1000, or a percentage such as `25%`."),
+    (
+        "IntOrPercent",
+        "count or percentage",
+        "A count from 0 to 1000, or a percentage such as `25%`.",
+    ),
 ];
 
 /// What the descriptions of fields cannot say: how far this version is.
 const NOTES: [(&str, &str, &str); 4] = [
     ("Shutdown", "drain", "It is 0s until then."),
-    ("Process", "maxReplicas", "Only checked so far: there is no `podinit scale` yet."),
-    ("Process", "onFailure", "MarkUnready is the same as Ignore until podinit answers readiness probes."),
-    ("Process", "traffic", "So far it decides which dependencies are refused and the default of onFailure; nothing is drained yet."),
+    (
+        "Process",
+        "maxReplicas",
+        "Only checked so far: there is no `podinit scale` yet.",
+    ),
+    (
+        "Process",
+        "onFailure",
+        "MarkUnready is the same as Ignore until podinit answers readiness probes.",
+    ),
+    (
+        "Process",
+        "traffic",
+        "So far it decides which dependencies are refused and the default of onFailure; nothing is drained yet.",
+    ),
 ];
 
 /// The object whose fields all kinds of processes have; there is none in the schema.
@@ -43,16 +79,28 @@ pub fn page() -> String {
     for (key, type_, meaning) in [
         ("apiVersion", "`podinit.dev/v1alpha1`", "Required."),
         ("kind", "`ProcessSet`", "Required."),
-        ("metadata.name", "string", "The name of the set, in podinit's records."),
+        (
+            "metadata.name",
+            "string",
+            "The name of the set, in podinit's records.",
+        ),
         ("metadata.namespace", "string", "Has no meaning in a file."),
-        ("metadata.labels", "strings by name", "Have no meaning in a file."),
-        ("metadata.annotations", "strings by name", "Have no meaning in a file."),
+        (
+            "metadata.labels",
+            "strings by name",
+            "Have no meaning in a file.",
+        ),
+        (
+            "metadata.annotations",
+            "strings by name",
+            "Have no meaning in a file.",
+        ),
         ("spec", "[ProcessSetSpec](#processsetspec)", "Required."),
         ("status", "object", "Written by podinit; ignored in a file."),
     ] {
-        let known = key
-            .split('.')
-            .try_fold(document, |at, step| at.get(step)?.get("properties").or(at.get(step)));
+        let known = key.split('.').try_fold(document, |at, step| {
+            at.get(step)?.get("properties").or(at.get(step))
+        });
         assert!(known.is_some(), "the schema has no {key}");
         let _ = writeln!(rows, "| `{key}` | {type_} | {meaning} |");
     }
@@ -65,7 +113,11 @@ pub fn page() -> String {
     }
     out.push_str("## Values\n\n| type | how it is written |\n|---|---|\n");
     for (_, shown, meaning) in VALUES {
-        let _ = writeln!(out, "| <a id=\"{}\"></a>{shown} | {meaning} |", anchor(shown));
+        let _ = writeln!(
+            out,
+            "| <a id=\"{}\"></a>{shown} | {meaning} |",
+            anchor(shown)
+        );
     }
     out.push_str(
         "\n## Not supported yet\n\nThese objects belong to fields that are [refused for now](../CHANGELOG.md#not-supported-yet). \
@@ -98,7 +150,11 @@ impl<'s> Reference<'s> {
         let [first, others @ ..] = &KINDS;
         let common = fields(first)
             .iter()
-            .filter(|(key, field)| others.iter().all(|kind| fields(kind).get(*key) == Some(*field)))
+            .filter(|(key, field)| {
+                others
+                    .iter()
+                    .all(|kind| fields(kind).get(*key) == Some(*field))
+            })
             .map(|(key, _)| key.clone())
             .collect();
         let mut reference = Reference {
@@ -132,7 +188,8 @@ impl<'s> Reference<'s> {
         let (field, way) = steps.split_last().unwrap();
         let object = way.iter().fold(root.to_owned(), |object, step| {
             let field = &self.defs[&object]["properties"][*step];
-            self.object_of(field).unwrap_or_else(|| panic!("no object at {path}"))
+            self.object_of(field)
+                .unwrap_or_else(|| panic!("no object at {path}"))
         });
         assert!(
             self.defs[&object]["properties"].get(*field).is_some(),
@@ -185,7 +242,10 @@ impl<'s> Reference<'s> {
         let is_kind = KINDS.contains(&name);
         if is_kind {
             let link = anchor(COMMON);
-            let _ = writeln!(out, "The fields of [every kind of process](#{link}), and:\n");
+            let _ = writeln!(
+                out,
+                "The fields of [every kind of process](#{link}), and:\n"
+            );
         }
         let own = |key: &String| !(is_kind && self.common.contains(key));
         self.table(name, fields.iter().filter(|(key, _)| own(key)), out);
@@ -226,7 +286,7 @@ impl<'s> Reference<'s> {
                 .iter()
                 .find(|(of, field, _)| *of == object && *field == key)
                 .map(|(.., note)| format!(" {note}"));
-            let bounds = self.bounds_of(field);
+            let bounds = bounds_of(field);
             // What its own column says.
             let meaning = match bounds.as_str() {
                 "" => meaning,
@@ -275,26 +335,26 @@ impl<'s> Reference<'s> {
             None => panic!("a field without a type: {field}"),
         }
     }
+}
 
-    fn bounds_of(&self, field: &Value) -> String {
-        let range = |low: &str, high: &str, unit: &str| -> Option<String> {
-            let (low, high) = (&field[low], &field[high]);
-            match (low.is_null(), high.is_null()) {
-                (false, false) => Some(format!("{low} to {high}{unit}")),
-                (true, false) => Some(format!("at most {high}{unit}")),
-                _ => None,
-            }
-        };
-        let of_items = field.get("items").map(|items| self.bounds_of(items));
-        let own = range("minimum", "maximum", "")
-            .or_else(|| range("minItems", "maxItems", ""))
-            .or_else(|| range("minLength", "maxLength", " characters"))
-            .or_else(|| range("minProperties", "maxProperties", ""))
-            .unwrap_or_default();
-        match of_items {
-            Some(items) if !items.is_empty() => format!("{own}, each {items}"),
-            _ => own,
+fn bounds_of(field: &Value) -> String {
+    let range = |low: &str, high: &str, unit: &str| -> Option<String> {
+        let (low, high) = (&field[low], &field[high]);
+        match (low.is_null(), high.is_null()) {
+            (false, false) => Some(format!("{low} to {high}{unit}")),
+            (true, false) => Some(format!("at most {high}{unit}")),
+            _ => None,
         }
+    };
+    let of_items = field.get("items").map(bounds_of);
+    let own = range("minimum", "maximum", "")
+        .or_else(|| range("minItems", "maxItems", ""))
+        .or_else(|| range("minLength", "maxLength", " characters"))
+        .or_else(|| range("minProperties", "maxProperties", ""))
+        .unwrap_or_default();
+    match of_items {
+        Some(items) if !items.is_empty() => format!("{own}, each {items}"),
+        _ => own,
     }
 }
 

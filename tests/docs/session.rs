@@ -2,7 +2,7 @@
 //!
 //! `sh` is a script that has to succeed. `console` is a session: `$ COMMAND` and below it what that prints, standard error
 //! included. A line `...` stands for any lines, a line `^C` for Ctrl-C, pressed once everything above it was seen (on a
-//! terminal only). What differs from run to run is not compared: times, durations, process ids, numbers with a fraction.
+//! terminal only), and for what was on its way by then. What differs from run to run is not compared: times, durations, process ids, numbers with a fraction.
 //! A command that fails is an error unless the next one is `echo $?`.
 
 use std::fs::File;
@@ -157,7 +157,11 @@ impl Job {
         command.args(["--wait", "bash", "-c", script]);
         command.current_dir(dir);
         command.env_clear();
-        command.envs([("PATH", path.as_str()), ("HOME", "/root"), ("NO_COLOR", "1")]);
+        command.envs([
+            ("PATH", path.as_str()),
+            ("HOME", "/root"),
+            ("NO_COLOR", "1"),
+        ]);
         let (reader, writer, keyboard) = streams(terminal);
         let stdin = match &keyboard {
             Some(_) => Stdio::from(writer.try_clone().unwrap()),
@@ -223,9 +227,8 @@ impl Job {
         let deadline = self.deadline;
         let child = &mut self.child;
         let left = deadline.saturating_duration_since(Instant::now());
-        let status = crate::support::within(left, "the end of a command", || {
-            child.try_wait().unwrap()
-        });
+        let status =
+            crate::support::within(left, "the end of a command", || child.try_wait().unwrap());
         status
             .code()
             .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))

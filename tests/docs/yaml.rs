@@ -18,10 +18,17 @@ pub fn check(place: &str, text: &str, invalid: bool) {
         let object: Value = serde_yaml::from_str(document)
             .unwrap_or_else(|error| panic!("{place}: no YAML: {error}\n{document}"));
         for key in ["apiVersion", "kind", "metadata"] {
-            assert!(object.get(key).is_some(), "{place}: an object without {key}");
+            assert!(
+                object.get(key).is_some(),
+                "{place}: an object without {key}"
+            );
         }
         let data = object.get("data").and_then(Value::as_object);
-        for file in data.into_iter().flatten().filter_map(|(_, file)| file.as_str()) {
+        for file in data
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, file)| file.as_str())
+        {
             if file.contains("kind: ProcessSet") {
                 check_set(place, file, false);
             }
@@ -60,6 +67,9 @@ fn check_set(place: &str, text: &str, invalid: bool) {
         assert_eq!(code, Some(65), "{place}: it is accepted\n{text}\n{said}");
     } else {
         let warns = said.contains("warning");
-        assert!(code == Some(0) && !warns, "{place}: {code:?}\n{text}\n{said}");
+        assert!(
+            code == Some(0) && !warns,
+            "{place}: {code:?}\n{text}\n{said}"
+        );
     }
 }
