@@ -81,7 +81,7 @@ fn a_thousand_runs_cost_no_wake_up_and_little_memory() {
     let output = read_all(output.into_inner());
     let before = status("/proc/self", "RssAnon:");
     for child in &mut children {
-        child.stdout.write_all(&[b'x'; UNFINISHED]).unwrap();
+        child.stdout.write_all(&vec![b'x'; UNFINISHED]).unwrap();
     }
     until("all is read", || {
         rig.pipeline.stats().read_bytes >= RUNS * UNFINISHED as u64

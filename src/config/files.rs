@@ -1,4 +1,5 @@
 //! Files that a spec names: `valueFrom.file`, `envFrom`. Read whole, bounded, never waited for when they are no files.
+#![expect(clippy::disallowed_methods, reason = "an adapter: it reads files")]
 
 use std::fs::File;
 use std::io::Read as _;
