@@ -7,6 +7,7 @@ mod load;
 
 pub mod check;
 mod de;
+mod nearest;
 pub mod node;
 mod overrides;
 pub mod problem;
@@ -16,4 +17,5 @@ pub mod v1alpha1;
 pub mod yaml;
 
 pub use load::{API_VERSION, KIND, Loaded, load};
-pub use problem::{FieldPath, Position, Problem, Severity, nearest};
+pub use nearest::{did_you_mean, nearest};
+pub use problem::{FieldPath, Position, Problem, Severity};
