@@ -22,9 +22,20 @@ fn check(dir: &Path, args: &[&str], code: i32, expected: &Expect) {
     assert_eq!(output.status.code(), Some(code));
 }
 
-#[test]
-fn every_file_is_checked() {
+fn files() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("processset.yaml", GOOD);
+    write(
+        "bad.yaml",
+        &GOOD.replace("[b]", "b").replace("name: c", "nmae: c"),
+    );
+    dir
+}
+
+#[test]
+fn people_see_each_problem_with_its_line() {
+    let dir = files();
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
     write("processset.yaml", GOOD);
     write(
@@ -58,6 +69,11 @@ fn every_file_is_checked() {
             missing.yaml: 1 error
         "#]],
     );
+}
+
+#[test]
+fn programs_see_one_object() {
+    let dir = files();
     check(
         dir.path(),
         &["-o", "json", "processset.yaml", "bad.yaml", "missing.yaml"],
