@@ -1,1 +1,183 @@
-//! app
+//! The composition root: the only place that knows every adapter. Puts podinit together, runs it, and words its end.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge: the environment is read here, once"
+)]
+
+use std::ffi::OsString;
+use std::os::fd::AsFd as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::config::Source;
+use crate::domain::event::Event;
+use crate::domain::plan::LogFormat;
+use crate::domain::system::{self, Outcome, System};
+use crate::engine::MAILBOX;
+use crate::engine::run::Engine;
+use crate::http::HttpClient;
+use crate::logs;
+use crate::ports::{Logs, Record};
+use crate::sys::pid1::{self, Start};
+use crate::sys::signals::SignalMode;
+use crate::sys::table::Table;
+use crate::sys::{clock, host::Host};
+
+mod last_words;
+mod load;
+mod silent;
+
+/// podinit could not do its work.
+const INTERNAL: u8 = 70;
+
+/// What to run.
+#[derive(Debug)]
+pub enum Job {
+    /// A ProcessSet.
+    Set {
+        /// Where it is.
+        source: Source,
+        /// Where the termination message goes; written only when the file exists.
+        termination_log: PathBuf,
+    },
+    /// One command, transparently; never empty.
+    Command(Vec<OsString>),
+}
+
+/// Runs to the end; gives podinit's exit code.
+pub fn run(job: Job) -> u8 {
+    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let mode = match job {
+        Job::Set { .. } => SignalMode::Set,
+        Job::Command(_) => SignalMode::Command,
+    };
+    let result = pid1::init(mode)
+        .map_err(anyhow::Error::from)
+        .and_then(|start| match job {
+            Job::Set {
+                source,
+                termination_log,
+            } => run_set(start, source, &termination_log, environment),
+            Job::Command(argv) => run_command(start, argv, environment),
+        });
+    result.unwrap_or_else(|error| {
+        last_words::complain(&format!("{error:#}"));
+        INTERNAL
+    })
+}
+
+fn run_set(
+    start: Start,
+    source: Source,
+    termination_log: &std::path::Path,
+    environment: Vec<(OsString, OsString)>,
+) -> anyhow::Result<u8> {
+    let host = Host::read();
+    let format = if host.stdout_is_terminal {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    };
+    let colour = host.stdout_is_terminal && std::env::var_os("NO_COLOR").is_none();
+    let logs = Arc::new(logs::Pipeline::start(logs::Config {
+        out: std::io::stdout().as_fd().try_clone_to_owned().ok(),
+        err: std::io::stderr().as_fd().try_clone_to_owned().ok(),
+        format,
+        colour,
+        clock: logs::wall_clock,
+    })?);
+    let (sender, mailbox) = mpsc::channel(MAILBOX);
+    let seat = load::Seat::new(&start, &host, environment);
+    let terminal = host.stdin_is_terminal;
+    let engine = engine(start, &logs, sender.clone(), mailbox, terminal)?;
+    load::start(source, seat, Arc::clone(&logs), sender)?;
+    let outcome = drive(engine, logs.as_ref());
+    let lines = outcome
+        .about
+        .as_ref()
+        .map_or_else(Vec::new, |label| logs.last_lines(label, last_words::LIMIT));
+    last_words::write(termination_log, &outcome, &lines);
+    logs.finish(outcome.until.since(clock::now().mono));
+    Ok(outcome.code)
+}
+
+fn run_command(
+    start: Start,
+    argv: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+) -> anyhow::Result<u8> {
+    let host = Host::read();
+    let terminal = host.stdin_is_terminal;
+    let seat = load::Seat::new(&start, &host, environment);
+    let plan = load::command(argv, seat)?;
+    let (sender, mailbox) = mpsc::channel(MAILBOX);
+    sender.try_send(Event::Loaded(Arc::new(plan)))?;
+    let logs = Arc::new(silent::Silent);
+    let engine = engine(start, &logs, sender, mailbox, terminal)?;
+    let outcome = drive(engine, logs.as_ref());
+    if matches!(outcome.code, 126 | 127) {
+        last_words::complain(&outcome.reason);
+    }
+    Ok(outcome.code)
+}
+
+type Running<L> = (Engine<Table, L, HttpClient>, tokio::runtime::Runtime);
+
+fn engine<L: Logs>(
+    start: Start,
+    logs: &Arc<L>,
+    sender: mpsc::Sender<Event>,
+    mailbox: mpsc::Receiver<Event>,
+    terminal: bool,
+) -> anyhow::Result<Running<L>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    let now = clock::now();
+    let config = system::Config {
+        seed: now.wall.0.unsigned_abs() ^ now.mono.as_nanos().rotate_left(32),
+        terminal,
+    };
+    let system = System::new(config, now);
+    let inside = runtime.enter();
+    let table = Table::new(start)?;
+    drop(inside);
+    let engine = Engine::new(
+        system,
+        table,
+        Arc::clone(logs),
+        HttpClient::new(sender),
+        mailbox,
+        clock::now,
+    );
+    Ok((engine, runtime))
+}
+
+/// Runs the engine to its end. A panic in it ends the children, then us: 70.
+fn drive<L: Logs>((mut engine, runtime): Running<L>, logs: &L) -> Outcome {
+    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.run())));
+    ended.unwrap_or_else(|_| {
+        logs.record(Record {
+            level: crate::ports::Level::Error,
+            label: None,
+            message: "internal error: ending all processes".to_owned(),
+            fields: Vec::new(),
+        });
+        let ending = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.emergency())));
+        Outcome {
+            code: INTERNAL,
+            reason: match ending {
+                Ok(()) => "internal error".to_owned(),
+                Err(_) => "internal error, and another one while ending the processes".to_owned(),
+            },
+            about: None,
+            until: clock::now().mono + Duration::from_secs(1),
+        }
+    })
+}

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod crd;
+mod run;
 pub mod schema;
 
 use std::{ffi::OsString, io::Write, path::PathBuf};
@@ -37,16 +38,34 @@ pub mod exit {
     pub const INTERNAL: u8 = 70;
 }
 
+const AFTER_HELP: &str = "\
+podinit -- COMMAND [ARGS...]  runs one command, without a file, as transparently as tini does
+
+Exit codes: 0 done, or stopped on request with nothing left undone; 64 usage; 65 invalid or missing spec; 70 internal
+error; 75 a process with ExitSet could never be started; 76 an init process or a start hook failed; 124 the deadline
+forced a SIGKILL; 143 stopped on request with something left undone; else the code of the process that ended the set.";
+
 /// PID 1 for Kubernetes pods that run more than one process.
 #[derive(Debug, Parser)]
-#[command(name = "podinit", version, disable_help_subcommand = true)]
+#[command(
+    name = "podinit",
+    version,
+    after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+
+    #[command(flatten)]
+    run: run::Args,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a ProcessSet: what podinit does when no command is named
+    Run(run::Args),
     /// Validate ProcessSet files and report everything that is wrong with them
     Check(check::Args),
     /// Print the CustomResourceDefinitions
@@ -64,6 +83,19 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|first| first == "--") {
+        return match &arguments[2..] {
+            [] => {
+                let _ = writeln!(
+                    err,
+                    "podinit: expected a command after --, as in: podinit -- php-fpm -F"
+                );
+                exit::USAGE
+            }
+            argv => run::command(argv.to_vec()),
+        };
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -79,10 +111,12 @@ pub fn run(
         }
     };
     let done = match &cli.command {
-        Command::Check(args) => check::run(args, surroundings, out),
-        Command::Crd(args) => crd::run(args, out),
-        Command::Schema(args) => schema::run(args, out),
-        Command::Version => {
+        None => Ok(run::run(&cli.run, surroundings)),
+        Some(Command::Run(args)) => Ok(run::run(args, surroundings)),
+        Some(Command::Check(args)) => check::run(args, surroundings, out),
+        Some(Command::Crd(args)) => crd::run(args, out),
+        Some(Command::Schema(args)) => schema::run(args, out),
+        Some(Command::Version) => {
             writeln!(out, "podinit {}", env!("CARGO_PKG_VERSION")).map(|()| exit::OK)
         }
     };

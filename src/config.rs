@@ -4,12 +4,16 @@
 //! place of the file can block or exhaust podinit: it is opened without waiting, must be a regular file, and is read up
 //! to a limit.
 
+mod files;
+
 use std::{
     fs::{File, FileType, OpenOptions},
     io::{self, Read},
     os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+pub use files::{read_files, read_or_empty};
 
 use crate::spec::{
     FieldPath, Problem,

@@ -1,1 +1,130 @@
-//! ports
+//! The edge as the engine sees it: one trait for each adapter that has a fake.
+
+use std::fmt;
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::event::Event;
+use crate::domain::exit::SpawnFailure;
+use crate::domain::id::{Label, RunId};
+use crate::domain::plan::{HttpGet, Launch, LogRule, SignalTarget};
+use crate::domain::signal::Signal;
+
+/// Read ends of a run's log pipes: duplicates, for the logs thread.
+#[derive(Debug)]
+pub struct LogPipes {
+    /// Of its standard output.
+    pub stdout: OwnedFd,
+    /// Of its standard error.
+    pub stderr: OwnedFd,
+}
+
+/// Where a child's standard streams go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stdio {
+    /// stdin from /dev/null, stdout and stderr into log pipes.
+    Logged,
+    /// podinit's own, and its terminal where it has one.
+    Inherited,
+}
+
+/// The one owner of every child: spawns, signals and reaps.
+pub trait Children {
+    /// Starts a child without waiting for its exec. `Spawned` or `SpawnFailed` follows as an event; a failure before
+    /// the fork is returned at once, and no event follows.
+    fn spawn(
+        &mut self,
+        run: RunId,
+        launch: &Launch,
+        stdio: Stdio,
+    ) -> Result<Option<LogPipes>, SpawnFailure>;
+
+    /// Sends a signal to a run. Says whether there was anybody to send it to.
+    fn signal(&mut self, run: RunId, signal: Signal, target: SignalTarget) -> bool;
+
+    /// Sends a signal to every child that is no run, and remembers it for those that turn up later. `Childless` follows
+    /// as an event once no child is left.
+    fn end_orphans(&mut self, signal: Signal);
+
+    /// Waits until something happened, then appends at least one event. Cancel-safe: nothing is lost when it is dropped.
+    /// Signals to podinit itself come before exits, exits in the order of reaping.
+    fn wait(&mut self, events: &mut Vec<Event>) -> impl Future<Output = ()>;
+}
+
+/// HTTP requests of hooks, made elsewhere.
+pub trait Requests {
+    /// Makes a GET request; `HttpDone` follows as an event within the timeout. Does not wait.
+    fn get(&mut self, run: RunId, request: Arc<HttpGet>, timeout: Duration);
+}
+
+/// How much a record matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For those who look for a fault.
+    Debug,
+    /// The usual course.
+    Info,
+    /// Something a person may want to know.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        })
+    }
+}
+
+/// A value of a record's field.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// True or false.
+    Bool(bool),
+}
+
+/// A log record of podinit's own. Printed in JSON as `{"time", "level", "source": "podinit", "process", "instance",
+/// "message", fields..}`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// How much it matters.
+    pub level: Level,
+    /// Whom it is about.
+    pub label: Option<Arc<Label>>,
+    /// A sentence without a full stop.
+    pub message: String,
+    /// What a machine would want, under lowerCamelCase names.
+    pub fields: Vec<(&'static str, Value)>,
+}
+
+/// Where output goes. None of these blocks the caller.
+pub trait Logs {
+    /// Takes over the read ends of a new run's pipes.
+    fn open(&self, run: RunId, label: &Arc<Label>, rule: &Arc<LogRule>, pipes: LogPipes);
+
+    /// The run's session is empty: what the pipes hold is read, then they are closed.
+    fn close(&self, run: RunId);
+
+    /// Writes a record of our own.
+    fn record(&self, record: Record);
+
+    /// The last lines an instance wrote, over all its runs, oldest first, in at most `bytes` bytes.
+    fn last_lines(&self, label: &Label, bytes: usize) -> Vec<String>;
+
+    /// Reads what the pipes hold and writes everything out, for at most `limit`. Lines that could not be written are
+    /// counted. Nothing is accepted afterwards.
+    fn finish(&self, limit: Duration);
+}

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{Surroundings, exit};
 use crate::{
     config::{self, Source},
+    domain::plan::validate::validate,
     spec::{Loaded, Problem, load, problem::excerpt},
 };
 
@@ -24,10 +25,6 @@ pub struct Args {
     /// The form of the output
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub output: Output,
-
-    /// The pod's termination grace period in seconds: what does not fit into it is an error
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86400))]
-    pub grace: Option<u32>,
 }
 
 /// The form of the output.
@@ -83,7 +80,12 @@ fn check(source: &Source, surroundings: &Surroundings) -> Checked {
     match config::read(source, &surroundings.directory) {
         Ok(read) => {
             let mut loaded = load(&read.text, &read.origin, &surroundings.environment);
-            let problems = std::mem::take(&mut loaded.problems);
+            let mut problems = std::mem::take(&mut loaded.problems);
+            if let Some(set) = &loaded.set {
+                let found = validate(&set.spec).into_iter();
+                problems.extend(found.map(|problem| loaded.placed(problem)));
+                problems.sort_by_key(|problem| problem.position);
+            }
             Checked {
                 file: read.origin,
                 text: read.text,

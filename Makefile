@@ -1,0 +1,84 @@
+# podinit. `make` lists what there is; each target says what it does and installs what it is missing (as root, on Debian).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+BINARY := target/$(TARGET)/release/podinit
+# What the demo and the tests run for real.
+STACK := php8.2-fpm php8.2-cli php-redis php8.2-sqlite3 php-laravel-framework nginx redis-server curl python3
+# Peers that the benchmarks run beside podinit.
+PEERS := s6 tini supervisor runit dumb-init
+BUILD := gcc libc6-dev make
+
+say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Installs the Debian packages that are missing; says how where it may not.
+define install
+	@missing=(); for package in $(1); do \
+	  [[ "$$(dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null)" == installed ]] || missing+=($$package); \
+	done; \
+	if (($${#missing[@]})); then \
+	  if [[ $$(id -u) != 0 ]]; then echo "missing: $${missing[*]}. As root: apt-get install $${missing[*]}" >&2; exit 1; fi; \
+	  echo "installing $${missing[*]}"; \
+	  apt-get update -qq; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+	fi
+endef
+
+.PHONY: stack
+stack:
+	$(call say,the real stack: nginx, php-fpm, redis, Laravel)
+	$(call install,$(BUILD) $(STACK))
+
+.PHONY: peers
+peers:
+	$(call say,peers for the benchmarks)
+	$(call install,$(BUILD) $(STACK) $(PEERS))
+
+.PHONY: build
+build: ## the static release binary
+	$(call say,building $(BINARY))
+	cargo build --release --locked
+	@ls -l $(BINARY)
+
+.PHONY: demo
+demo: stack build ## a real Laravel stack under podinit as PID 1, step by step with a verdict
+	$(call say,a Laravel pod under podinit)
+	examples/laravel/demo $(BINARY)
+
+.PHONY: test
+test: stack ## the whole test suite, on real processes and the real stack
+	$(call say,tests)
+	cargo test --locked --no-fail-fast
+	$(call say,every test passed)
+
+.PHONY: fmt
+fmt: ## formats the code
+	cargo fmt
+
+.PHONY: lint
+lint: ## format, clippy, dependencies
+	$(call say,format)
+	cargo fmt --check
+	$(call say,clippy)
+	cargo clippy --locked --all-targets -- -D warnings
+	$(call say,dependencies: licences, bans, sources)
+	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
+	cargo deny --log-level error check bans licenses sources
+
+.PHONY: bench
+bench: peers build ## podinit beside s6, tini, runit, dumb-init and supervisord in one run; prints the table of the README
+	$(call say,benchmarks)
+	benches/run $(BINARY)
+
+.PHONY: ci
+ci: ## all that continuous integration checks
+	$(MAKE) lint
+	$(MAKE) test
+	$(MAKE) demo

@@ -1,0 +1,176 @@
+//! From a source to a plan, on the thread `loader`: whatever hangs here (a mount, standard input) does not keep podinit
+//! from its signals.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use tokio::sync::mpsc;
+
+use crate::config::{self, Source};
+use crate::domain::event::{Event, LoadFailure};
+use crate::domain::plan::host::{Capabilities, HostView, parse_group, parse_passwd};
+use crate::domain::plan::resolve::{command_plan, files_needed, resolve};
+use crate::domain::plan::{Directory, Plan, Rlimit};
+use crate::ports::{Level, Logs, Record};
+use crate::spec::{self, Problem};
+use crate::sys::host::Host;
+use crate::sys::pid1::Start;
+use crate::sys::{directories, limits};
+
+/// The spec is invalid or missing.
+const INVALID: u8 = 65;
+/// Something that must be done before the first process failed.
+const UNPREPARED: u8 = 76;
+
+/// What a plan depends on beside its spec, as far as it is known before anything is read.
+#[derive(Debug)]
+pub(super) struct Seat {
+    start_dir: PathBuf,
+    nofile: Rlimit,
+    host: Host,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Seat {
+    pub(super) fn new(start: &Start, host: &Host, environment: Vec<(OsString, OsString)>) -> Seat {
+        Seat {
+            start_dir: start.path.clone(),
+            nofile: start.nofile,
+            host: host.clone(),
+            environment,
+        }
+    }
+
+    /// Looks up the rest; this reads files.
+    fn view(self) -> HostView {
+        let Host {
+            uid,
+            gid,
+            groups,
+            capabilities,
+            stdout_is_terminal,
+            ..
+        } = self.host;
+        let in_kubernetes = self
+            .environment
+            .iter()
+            .any(|(name, _)| name == OsStr::new("KUBERNETES_SERVICE_HOST"));
+        HostView {
+            in_kubernetes,
+            stdout_is_terminal,
+            env: self.environment,
+            start_dir: self.start_dir,
+            uid,
+            gid,
+            groups,
+            can: Capabilities {
+                set_uid: capabilities.setuid,
+                set_gid: capabilities.setgid,
+                kill: capabilities.kill,
+                sys_resource: capabilities.sys_resource,
+                sys_nice: capabilities.sys_nice,
+            },
+            passwd: parse_passwd(&config::read_or_empty("/etc/passwd")),
+            group: parse_group(&config::read_or_empty("/etc/group")),
+            rlimits: limits::own(self.nofile),
+            nice: limits::nice(),
+            oom_score_adj: limits::oom_score_adj(),
+            files: BTreeMap::new(),
+        }
+    }
+}
+
+/// Starts the thread; it sends one event and ends.
+pub(super) fn start<L: Logs + Send + Sync + 'static>(
+    source: Source,
+    seat: Seat,
+    logs: Arc<L>,
+    mailbox: mpsc::Sender<Event>,
+) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name("loader".to_owned())
+        .spawn(move || {
+            let event = match load(&source, seat, logs.as_ref()) {
+                Ok(plan) => Event::Loaded(Arc::new(plan)),
+                Err(failure) => Event::LoadFailed(failure),
+            };
+            limits::give_memory_back();
+            // Closed: podinit is leaving.
+            let _ = mailbox.blocking_send(event);
+        })?;
+    Ok(())
+}
+
+/// The plan of one command.
+pub(super) fn command(argv: Vec<OsString>, seat: Seat) -> anyhow::Result<Plan> {
+    command_plan(argv, &seat.view()).map_err(|problems| anyhow!(told(&problems)))
+}
+
+fn load(source: &Source, seat: Seat, logs: &impl Logs) -> Result<Plan, LoadFailure> {
+    let invalid = |message| LoadFailure {
+        code: INVALID,
+        message,
+    };
+    let document = config::read(source, &seat.start_dir)
+        .map_err(|error| invalid(error.to_problem().to_string()))?;
+    // A variable that is no text overrides no field.
+    let environment: Vec<(String, String)> = seat
+        .environment
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
+        .collect();
+    let loaded = spec::load(&document.text, &document.origin, &environment);
+    let Some(process_set) = &loaded.set else {
+        return Err(invalid(told(&loaded.problems)));
+    };
+    let place = |problems: Vec<Problem>| -> Vec<Problem> {
+        problems
+            .into_iter()
+            .map(|problem| loaded.placed(problem))
+            .collect()
+    };
+    let mut host = seat.view();
+    let needed = files_needed(&process_set.spec, &host.start_dir);
+    host.files = config::read_files(needed);
+    let (plan, warnings) =
+        resolve(process_set, &host).map_err(|problems| invalid(told(&place(problems))))?;
+    for problem in loaded.problems.iter().chain(&place(warnings)) {
+        logs.record(note(Level::Warn, problem.to_string()));
+    }
+    make(&plan.directories, logs)?;
+    Ok(plan)
+}
+
+fn make(wanted: &[Directory], logs: &impl Logs) -> Result<(), LoadFailure> {
+    for directory in wanted {
+        let notes = directories::make(directory).map_err(|error| LoadFailure {
+            code: UNPREPARED,
+            message: format!("{:#}", anyhow::Error::from(error)),
+        })?;
+        for told in notes {
+            logs.record(note(
+                Level::Info,
+                format!("directory `{}`: {}", told.path.display(), told.message),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn note(level: Level, message: String) -> Record {
+    Record {
+        level,
+        label: None,
+        message,
+        fields: Vec::new(),
+    }
+}
+
+/// All problems, one a line.
+fn told(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

@@ -1,0 +1,177 @@
+//! What an observer would want to know, said once. Log records derive from facts; later metrics, Events and status too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::exit::{Exit, SpawnFailure, Usage};
+use super::id::Label;
+use super::plan::{GraceSource, SignalTarget};
+use super::signal::Signal;
+
+/// Something that happened in the set.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// A plan is in force.
+    PlanAccepted {
+        /// The ProcessSet's name.
+        name: Arc<str>,
+        /// Init processes and processes in it.
+        processes: usize,
+    },
+    /// A signal that has no meaning (yet) came.
+    SignalIgnored {
+        /// Which.
+        signal: Signal,
+        /// Why nothing happens.
+        why: &'static str,
+    },
+    /// A run of an instance began.
+    Started {
+        /// Whose.
+        label: Arc<Label>,
+        /// Its process id.
+        pid: u32,
+        /// Runs before this one.
+        restarts: u64,
+    },
+    /// Nothing could be executed.
+    SpawnFailed {
+        /// Whose.
+        label: Arc<Label>,
+        /// Where and why.
+        failure: SpawnFailure,
+    },
+    /// A run of an instance ended.
+    Exited {
+        /// Whose.
+        label: Arc<Label>,
+        /// Its process id.
+        pid: u32,
+        /// How.
+        exit: Exit,
+        /// One of its successExitCodes.
+        success: bool,
+        /// How long it lived.
+        lived: Duration,
+        /// What it used.
+        usage: Usage,
+        /// Who of its session was still there.
+        left: u32,
+    },
+    /// Another run follows.
+    RestartScheduled {
+        /// Whose.
+        label: Arc<Label>,
+        /// In what time.
+        delay: Duration,
+        /// Restarts since the last reset of the backoff, this one included.
+        attempt: u32,
+    },
+    /// An instance ended for good, as it should.
+    Completed {
+        /// Whose.
+        label: Arc<Label>,
+    },
+    /// An instance failed for good.
+    FailedForGood {
+        /// Whose.
+        label: Arc<Label>,
+        /// In words.
+        why: String,
+    },
+    /// An instance still waits for others.
+    StillWaiting {
+        /// Whose.
+        label: Arc<Label>,
+        /// For whom and what.
+        on: String,
+    },
+    /// A run passed its activeDeadlineSeconds and is stopped.
+    ActiveDeadlineExceeded {
+        /// Whose.
+        label: Arc<Label>,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A stop signal was sent.
+    StopSignalled {
+        /// Whose.
+        label: Arc<Label>,
+        /// Which.
+        signal: Signal,
+        /// To whom.
+        target: SignalTarget,
+        /// Time until KILL.
+        grace: Duration,
+    },
+    /// KILL was sent.
+    Killed {
+        /// Whose.
+        label: Arc<Label>,
+        /// The set's deadline forced it, not the process's own grace.
+        by_deadline: bool,
+    },
+    /// What a run left behind was sent a signal.
+    LeftoversSignalled {
+        /// Whose.
+        label: Arc<Label>,
+        /// Which.
+        signal: Signal,
+    },
+    /// A process outlived KILL.
+    Stuck {
+        /// Whose.
+        label: Arc<Label>,
+    },
+    /// A hook ended.
+    HookEnded {
+        /// Whose: the set's name, or the instance's.
+        of: Arc<str>,
+        /// Which hook.
+        hook: Arc<str>,
+        /// What went wrong; `None`: it succeeded.
+        failure: Option<String>,
+        /// Attempts made.
+        attempts: u32,
+        /// For how long, all attempts.
+        took: Duration,
+    },
+    /// Every instance has started.
+    AllStarted {
+        /// Since podinit began.
+        took: Duration,
+    },
+    /// A stop began.
+    StopRequested {
+        /// In words.
+        why: String,
+        /// The grace period.
+        grace: Duration,
+        /// Where it came from.
+        source: GraceSource,
+        /// Time until everything must be gone.
+        budget: Duration,
+    },
+    /// A repeated stop request changes nothing.
+    StopRepeated {
+        /// Which signal.
+        signal: Signal,
+    },
+    /// Everything left is killed at once.
+    Hurried,
+    /// The end.
+    Finished {
+        /// podinit's exit code.
+        code: u8,
+        /// In words.
+        reason: String,
+        /// Time used since the stop began; zero when the set ended by itself.
+        used: Duration,
+        /// Processes reaped that nobody had started by name.
+        orphans: u64,
+        /// Runs of processes and hooks that began.
+        runs: u64,
+        /// Ends of those that were counted.
+        exits: u64,
+    },
+}

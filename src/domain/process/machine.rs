@@ -1,0 +1,423 @@
+//! Carries out what [`reaction`] decides. One method a reaction; each leaves the instance in a phase with its deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::phase::{
+    Ended, Live, Phase, PhaseKind, Reaction, RunEnd, Stimulus, StopReason, reaction,
+};
+use super::restart::History;
+use crate::domain::effect::Effect;
+use crate::domain::exit::{Exit, SpawnFailure, Usage};
+use crate::domain::fact::Fact;
+use crate::domain::hook::{Answer, HookRun, Progress};
+use crate::domain::id::RunId;
+use crate::domain::plan::{Hook, Instance, Kind, OnStop, Process};
+use crate::domain::system::context::Context;
+use crate::domain::time::Mono;
+
+mod ended;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod view;
+
+/// A process is called stuck when KILL did not end it in this time.
+pub const STUCK_AFTER: Duration = Duration::from_secs(2);
+
+/// An instance says that it still waits after this time, then after twice that, and so on.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `onStop: Finish` runs are signalled so long before T_kill.
+pub const FINISH_RESERVE: Duration = Duration::from_secs(2);
+
+/// What an instance is part of: unchanging facts a step needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Me<'a> {
+    /// The process.
+    pub process: &'a Process,
+    /// The replica.
+    pub instance: &'a Instance,
+    /// The pod's grace period: the time from stop signal to KILL when neither the process nor a stop of the set gives one.
+    pub grace: Duration,
+}
+
+/// What a stop of the set leaves an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Its preStop hook is cut then.
+    pub hook_latest: Mono,
+    /// KILL comes then at the latest.
+    pub stop_latest: Mono,
+    /// Everything is dead by then.
+    pub t_kill: Mono,
+    /// Hooks run at all (not when the grace period is 2 s or less).
+    pub hooks: bool,
+    /// The stop signal was forwarded already (`--` mode).
+    pub signalled: bool,
+}
+
+/// One instance.
+#[derive(Debug)]
+pub struct Machine {
+    phase: Phase,
+    /// A stop of the set was asked of it; nothing starts any more.
+    limits: Option<Limits>,
+    /// Its turn in that stop has come: all that depend on it are gone.
+    turn: bool,
+    history: History,
+    patience: Duration,
+    runs: u64,
+    spawned: bool,
+    ready_once: bool,
+    last: Option<Ended>,
+    failure: Option<String>,
+    killed_by_deadline: bool,
+}
+
+impl Machine {
+    /// An instance that waits for its dependencies.
+    pub fn new() -> Self {
+        Machine {
+            phase: Phase::Waiting {
+                complain_at: Mono::NEVER,
+            },
+            limits: None,
+            turn: false,
+            history: History::default(),
+            patience: PATIENCE,
+            runs: 0,
+            spawned: false,
+            ready_once: false,
+            last: None,
+            failure: None,
+            killed_by_deadline: false,
+        }
+    }
+
+    /// A stop of the set began: nothing starts any more. What does not run is stopped now, what runs when its turn comes.
+    pub fn stop_begins(&mut self, limits: Limits, me: Me<'_>, cx: &mut Context<'_>) {
+        self.limits = Some(limits);
+        if self.phase.kind() != PhaseKind::Running {
+            self.react(Stimulus::Stop, me, cx);
+        }
+    }
+
+    /// From now on it is a matter of time until it must complain that it waits.
+    pub fn expect_start(&mut self, cx: &mut Context<'_>) {
+        if let Phase::Waiting { complain_at } = &mut self.phase {
+            *complain_at = cx.now.mono + self.patience;
+        }
+    }
+
+    /// Its dependencies are met.
+    pub fn start(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        self.react(Stimulus::Start, me, cx);
+    }
+
+    /// A dependency can never be met; `why` says which.
+    pub fn dependency_failed(&mut self, why: String, me: Me<'_>, cx: &mut Context<'_>) {
+        if self.phase.kind() == PhaseKind::Waiting {
+            self.failure = Some(why);
+        }
+        self.react(Stimulus::DependencyFailed, me, cx);
+    }
+
+    /// The set stops and it is this instance's turn, or the set's deadline has become an earlier one.
+    pub fn stop(&mut self, limits: Limits, me: Me<'_>, cx: &mut Context<'_>) {
+        self.limits = Some(limits);
+        self.turn = true;
+        self.react(Stimulus::Stop, me, cx);
+    }
+
+    /// The set's deadline has come.
+    pub fn kill(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        self.react(Stimulus::Kill, me, cx);
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        self.react(Stimulus::Tick, me, cx);
+    }
+
+    /// The exec of `run` succeeded.
+    pub fn spawned(&mut self, run: RunId, pid: u32, me: Me<'_>, cx: &mut Context<'_>) {
+        if self.is_hook(run) {
+            return self.hook_answer(Answer::Spawned, me, cx);
+        }
+        match reaction(self.phase.kind(), Stimulus::Spawned) {
+            Reaction::EnterRun => {
+                self.spawned = true;
+                cx.fact(Fact::Started {
+                    label: Arc::clone(&me.instance.label),
+                    pid,
+                    restarts: self.runs.saturating_sub(1),
+                });
+                self.enter_run(run, pid, me, cx);
+            }
+            Reaction::Keep => self.spawned = true,
+            _ => self.react(Stimulus::Spawned, me, cx),
+        }
+    }
+
+    /// `run` could not be executed.
+    pub fn spawn_failed(
+        &mut self,
+        run: RunId,
+        failure: SpawnFailure,
+        me: Me<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        if self.is_hook(run) {
+            self.hook_answer(Answer::SpawnFailed(failure), me, cx);
+            return;
+        }
+        cx.fact(Fact::SpawnFailed {
+            label: Arc::clone(&me.instance.label),
+            failure,
+        });
+        if reaction(self.phase.kind(), Stimulus::SpawnFailed) == Reaction::FailRun {
+            self.fail_run(RunEnd::SpawnFailed(failure), me, cx);
+        } else {
+            cx.late();
+        }
+    }
+
+    /// The leader of its run ended, `left` of its session are still there.
+    pub fn exited(
+        &mut self,
+        (exit, usage, left): (Exit, Usage, u32),
+        me: Me<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        if reaction(self.phase.kind(), Stimulus::Exited) == Reaction::EndRun {
+            self.end_run((exit, usage, left), me, cx);
+        } else {
+            cx.late();
+        }
+    }
+
+    /// The session of `run` is empty.
+    pub fn session_empty(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        self.react(Stimulus::SessionEmpty, me, cx);
+    }
+
+    /// The hook's request was answered.
+    pub fn hook_answer(&mut self, answer: Answer, me: Me<'_>, cx: &mut Context<'_>) {
+        let progress = match self.hook_mut() {
+            Some(hook) => hook.answer(answer, cx),
+            None => return cx.late(),
+        };
+        self.hook_progress(progress, me, cx);
+    }
+
+    /// `run` is the run of the hook it is at.
+    pub fn is_hook(&self, run: RunId) -> bool {
+        match &self.phase {
+            Phase::PreStart { hook }
+            | Phase::PreStop { hook, .. }
+            | Phase::PostStop { hook, .. }
+            | Phase::Running {
+                post_start: Some(hook),
+                ..
+            } => hook.run() == Some(run),
+            _ => false,
+        }
+    }
+
+    fn hook_mut(&mut self) -> Option<&mut HookRun> {
+        match &mut self.phase {
+            Phase::PreStart { hook }
+            | Phase::PreStop { hook, .. }
+            | Phase::PostStop { hook, .. }
+            | Phase::Running {
+                post_start: Some(hook),
+                ..
+            } => Some(hook),
+            _ => None,
+        }
+    }
+
+    fn hook_progress(&mut self, progress: Progress, me: Me<'_>, cx: &mut Context<'_>) {
+        let stimulus = match progress {
+            Progress::Pending => return,
+            Progress::Succeeded => Stimulus::HookSucceeded,
+            Progress::Failed => match self.hook_mut().map(|hook| hook.hook().failure) {
+                Some(crate::domain::plan::FailurePolicy::Continue) => Stimulus::HookSucceeded,
+                _ => Stimulus::HookFailed,
+            },
+        };
+        self.react(stimulus, me, cx);
+    }
+
+    /// The whole machine: the table decides, a method acts.
+    fn react(&mut self, stimulus: Stimulus, me: Me<'_>, cx: &mut Context<'_>) {
+        match reaction(self.phase.kind(), stimulus) {
+            Reaction::BeginRun => self.begin_run(me, cx),
+            Reaction::Complain => self.complain(cx),
+            Reaction::GiveUp => self.give_up(me, cx),
+            Reaction::Withdraw => self.phase = Phase::Stopped,
+            Reaction::CutHook => self.cut_hook(me, cx),
+            Reaction::Spawn => self.spawn(me, cx),
+            Reaction::FailRun => self.fail_run(RunEnd::PreStartFailed, me, cx),
+            Reaction::BeginStop => self.begin_stop(StopReason::Requested, me, cx),
+            Reaction::Hasten => self.hasten(me, cx),
+            Reaction::BecomeReady => self.become_ready(cx),
+            Reaction::RejectRun => self.begin_stop(StopReason::PostStartFailed, me, cx),
+            Reaction::CheckTimes => self.check_times(me, cx),
+            Reaction::SendStop => self.send_stop(me, cx),
+            Reaction::KillRun => self.kill_run(stimulus == Stimulus::Kill, me, cx),
+            Reaction::CallStuck => self.call_stuck(me, cx),
+            Reaction::KillRest => self.kill_rest(stimulus == Stimulus::Kill, me, cx),
+            Reaction::AfterRun => self.after_run(me, cx),
+            Reaction::Settle => self.settle(me, cx),
+            Reaction::Remember | Reaction::Keep => {}
+            // Those three carry data and are entered by their own methods above.
+            Reaction::EnterRun | Reaction::EndRun | Reaction::Late => cx.late(),
+        }
+    }
+
+    fn begin_run(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        match &me.instance.hooks.pre_start {
+            Some(hook) => {
+                let hook = begin_hook(hook, Mono::NEVER, me, cx);
+                self.phase = Phase::PreStart { hook };
+            }
+            None => self.spawn(me, cx),
+        }
+    }
+
+    fn spawn(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        let run = cx.new_run();
+        self.runs += 1;
+        cx.effect(Effect::Spawn {
+            run,
+            label: Arc::clone(&me.instance.label),
+            launch: Arc::clone(&me.instance.launch),
+            log: me.process.log.clone(),
+        });
+        self.phase = Phase::Spawning { run };
+    }
+
+    fn enter_run(&mut self, run: RunId, pid: u32, me: Me<'_>, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        let stopping = self.limits.is_some();
+        let post_start = match &me.instance.hooks.post_start {
+            Some(hook) if !stopping => Some(begin_hook(hook, Mono::NEVER, me, cx)),
+            _ => None,
+        };
+        let ready_since = post_start.is_none().then_some(now);
+        self.ready_once |= ready_since.is_some();
+        self.phase = Phase::Running {
+            live: Live {
+                run,
+                pid,
+                since: now,
+                ready_since,
+            },
+            post_start,
+            ready_since,
+            active_until: me
+                .process
+                .active_deadline
+                .map_or(Mono::NEVER, |limit| now + limit),
+            finish_until: Mono::NEVER,
+        };
+        if self.turn {
+            self.begin_stop(StopReason::Requested, me, cx);
+        }
+    }
+
+    fn become_ready(&mut self, cx: &mut Context<'_>) {
+        if let Phase::Running {
+            live,
+            post_start,
+            ready_since,
+            ..
+        } = &mut self.phase
+        {
+            *post_start = None;
+            *ready_since = Some(cx.now.mono);
+            self.ready_once = true;
+            live.ready_since = *ready_since;
+        }
+    }
+
+    fn complain(&mut self, cx: &mut Context<'_>) {
+        self.patience = self.patience.saturating_mul(2);
+        self.expect_start(cx);
+    }
+
+    fn give_up(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        let why = self.failure.clone().unwrap_or_default();
+        self.fail_for_good(format!("DependencyFailed: {why}"), me, cx);
+    }
+
+    fn fail_for_good(&mut self, why: String, me: Me<'_>, cx: &mut Context<'_>) {
+        cx.fact(Fact::FailedForGood {
+            label: Arc::clone(&me.instance.label),
+            why: why.clone(),
+        });
+        self.failure = Some(why);
+        self.phase = Phase::Failed;
+    }
+
+    /// Which of the deadlines of the phase has come?
+    fn check_times(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        if now < self.deadline() {
+            return;
+        }
+        if let Phase::Running {
+            active_until,
+            finish_until,
+            ..
+        } = &self.phase
+        {
+            if *finish_until <= now {
+                return self.begin_stop(StopReason::Requested, me, cx);
+            }
+            if *active_until <= now {
+                cx.fact(Fact::ActiveDeadlineExceeded {
+                    label: Arc::clone(&me.instance.label),
+                    limit: me.process.active_deadline.unwrap_or_default(),
+                });
+                return self.begin_stop(StopReason::ActiveDeadline, me, cx);
+            }
+        }
+        if let Phase::Clearing { killed, .. } = &self.phase {
+            return if *killed {
+                self.call_stuck(me, cx);
+            } else {
+                self.kill_rest(false, me, cx);
+            };
+        }
+        if let Some(hook) = self.hook_mut() {
+            let progress = hook.tick(cx);
+            self.hook_progress(progress, me, cx);
+        }
+    }
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// `onStop: Finish`: a stop leaves it to end by itself.
+fn finishes(process: &Process) -> bool {
+    process.kind
+        == Kind::Init {
+            on_stop: OnStop::Finish,
+        }
+}
+
+fn begin_hook(hook: &Arc<Hook>, latest: Mono, me: Me<'_>, cx: &mut Context<'_>) -> HookRun {
+    HookRun::begin(
+        Arc::clone(hook),
+        Arc::clone(&me.instance.label.instance),
+        latest,
+        cx,
+    )
+}

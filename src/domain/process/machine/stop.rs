@@ -1,0 +1,221 @@
+//! The stop of a run: preStop hook, stop signal, grace, KILL. The same path whoever asked for it.
+
+use std::sync::Arc;
+
+use super::{FINISH_RESERVE, Machine, Me, STUCK_AFTER, begin_hook, finishes};
+use crate::domain::effect::Effect;
+use crate::domain::fact::Fact;
+use crate::domain::plan::SignalTarget;
+use crate::domain::process::phase::{Live, Phase, StopReason};
+use crate::domain::signal::Signal;
+use crate::domain::system::context::Context;
+use crate::domain::time::Mono;
+
+impl Machine {
+    pub(super) fn begin_stop(&mut self, why: StopReason, me: Me<'_>, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        let limits = self.limits;
+        let Phase::Running {
+            live,
+            post_start,
+            finish_until,
+            ..
+        } = &mut self.phase
+        else {
+            return cx.late();
+        };
+        if let Some(limits) = limits
+            && why == StopReason::Requested
+            && finishes(me.process)
+        {
+            let until = limits.t_kill - FINISH_RESERVE;
+            if now < until {
+                *finish_until = (*finish_until).min(until);
+                return;
+            }
+        }
+        if let Some(hook) = post_start {
+            hook.cut(cx);
+        }
+        let live = *live;
+        match &me.instance.hooks.pre_stop {
+            Some(hook) if limits.is_none_or(|limits| limits.hooks) => {
+                let latest = limits.map_or(Mono::NEVER, |limits| limits.hook_latest);
+                let hook = begin_hook(hook, latest.max(now), me, cx);
+                self.phase = Phase::PreStop { live, hook, why };
+            }
+            _ => self.signal_stop(live, why, me, cx),
+        }
+    }
+
+    pub(super) fn send_stop(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        if let Phase::PreStop { live, why, .. } = self.phase {
+            self.signal_stop(live, why, me, cx);
+        }
+    }
+
+    fn signal_stop(&mut self, live: Live, why: StopReason, me: Me<'_>, cx: &mut Context<'_>) {
+        let rule = me.process.stop;
+        if !self.limits.is_some_and(|limits| limits.signalled) {
+            cx.effect(Effect::Signal {
+                run: live.run,
+                signal: rule.signal,
+                target: rule.target,
+            });
+        }
+        let (kill_at, by_deadline) = self.kill_at(me, cx);
+        cx.fact(Fact::StopSignalled {
+            label: Arc::clone(&me.instance.label),
+            signal: rule.signal,
+            target: rule.target,
+            grace: kill_at.since(cx.now.mono),
+        });
+        self.phase = Phase::Signalled {
+            live,
+            why,
+            kill_at,
+            by_deadline,
+        };
+    }
+
+    /// When KILL follows a stop signal sent now, and whether that is the set's deadline rather than its own grace.
+    fn kill_at(&self, me: Me<'_>, cx: &Context<'_>) -> (Mono, bool) {
+        let now = cx.now.mono;
+        let own = me.process.stop.grace.map(|grace| now + grace);
+        match self.limits {
+            None => (own.unwrap_or(now + me.grace), false),
+            Some(limits) => match own {
+                Some(own) if own <= limits.stop_latest => (own, false),
+                _ => (limits.stop_latest.max(now), true),
+            },
+        }
+    }
+
+    /// The set stops, or must stop earlier: nothing here may last longer than that.
+    pub(super) fn hasten(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        let Some(limits) = self.limits else { return };
+        let now = cx.now.mono;
+        match &mut self.phase {
+            Phase::PreStop { hook, .. } => hook.hasten(limits.hook_latest),
+            Phase::PostStop { hook, .. } => hook.hasten(limits.t_kill),
+            Phase::Signalled {
+                kill_at,
+                by_deadline,
+                ..
+            } if limits.stop_latest < *kill_at => {
+                *kill_at = limits.stop_latest;
+                *by_deadline = true;
+            }
+            Phase::Clearing {
+                step_at,
+                killed: false,
+                ..
+            } => *step_at = (*step_at).min(limits.stop_latest),
+            _ => {}
+        }
+        if self.deadline() <= now {
+            self.tick(me, cx);
+        }
+    }
+
+    pub(super) fn kill_run(&mut self, by_set: bool, me: Me<'_>, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        let (live, why, by_deadline) = match &mut self.phase {
+            Phase::Spawning { run } => {
+                let live = Live {
+                    run: *run,
+                    pid: 0,
+                    since: now,
+                    ready_since: None,
+                };
+                (live, StopReason::Requested, by_set)
+            }
+            Phase::Running {
+                live, post_start, ..
+            } => {
+                if let Some(hook) = post_start {
+                    hook.cut(cx);
+                }
+                (*live, StopReason::Requested, by_set)
+            }
+            Phase::PreStop { live, hook, why } => {
+                hook.cut(cx);
+                (*live, *why, by_set)
+            }
+            Phase::Signalled {
+                live,
+                why,
+                by_deadline,
+                ..
+            } => (*live, *why, by_set || *by_deadline),
+            _ => return cx.late(),
+        };
+        cx.effect(Effect::Signal {
+            run: live.run,
+            signal: Signal::KILL,
+            target: SignalTarget::Group,
+        });
+        self.note_kill(by_deadline, me, cx);
+        self.phase = Phase::Killed {
+            live,
+            why,
+            stuck_at: now + STUCK_AFTER,
+        };
+    }
+
+    pub(super) fn kill_rest(&mut self, by_set: bool, me: Me<'_>, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        let Phase::Clearing {
+            run,
+            step_at,
+            killed,
+            ..
+        } = &mut self.phase
+        else {
+            return cx.late();
+        };
+        if *killed {
+            return;
+        }
+        *killed = true;
+        *step_at = now + STUCK_AFTER;
+        cx.effect(Effect::Signal {
+            run: *run,
+            signal: Signal::KILL,
+            target: SignalTarget::Session,
+        });
+        let by_deadline = by_set || self.limits.is_some_and(|limits| limits.stop_latest <= now);
+        self.note_kill(by_deadline, me, cx);
+    }
+
+    fn note_kill(&mut self, by_deadline: bool, me: Me<'_>, cx: &mut Context<'_>) {
+        self.killed_by_deadline |= by_deadline;
+        cx.fact(Fact::Killed {
+            label: Arc::clone(&me.instance.label),
+            by_deadline,
+        });
+    }
+
+    pub(super) fn call_stuck(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        let run = match &mut self.phase {
+            Phase::Killed { live, why, .. } => {
+                let (live, why) = (*live, *why);
+                self.phase = Phase::Stuck { live, why };
+                live.run
+            }
+            Phase::Clearing { run, step_at, .. } => {
+                *step_at = Mono::NEVER;
+                *run
+            }
+            _ => return cx.late(),
+        };
+        cx.effect(Effect::Signal {
+            run,
+            signal: Signal::KILL,
+            target: SignalTarget::Session,
+        });
+        cx.fact(Fact::Stuck {
+            label: Arc::clone(&me.instance.label),
+        });
+    }
+}

@@ -1,0 +1,157 @@
+//! What a machine looks like from outside.
+
+use super::Machine;
+use crate::domain::hook::HookRun;
+use crate::domain::id::RunId;
+use crate::domain::process::phase::{Ended, Phase};
+use crate::domain::time::Mono;
+
+impl Machine {
+    /// Its phase.
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// How its last run ended.
+    pub fn last(&self) -> Option<&Ended> {
+        self.last.as_ref()
+    }
+
+    /// Why it failed for good.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Some run of it was executed.
+    pub fn was_spawned(&self) -> bool {
+        self.spawned
+    }
+
+    /// Some run of it was ready.
+    pub fn was_ready(&self) -> bool {
+        self.ready_once
+    }
+
+    /// The set's deadline forced a KILL of it.
+    pub fn killed_by_deadline(&self) -> bool {
+        self.killed_by_deadline
+    }
+
+    /// Its exec succeeded, and it still runs or has completed.
+    pub fn is_started(&self) -> bool {
+        match &self.phase {
+            Phase::Running { .. }
+            | Phase::PreStop { .. }
+            | Phase::Signalled { .. }
+            | Phase::Completed => true,
+            Phase::Waiting { .. }
+            | Phase::PreStart { .. }
+            | Phase::Spawning { .. }
+            | Phase::Killed { .. }
+            | Phase::Stuck { .. }
+            | Phase::Clearing { .. }
+            | Phase::PostStop { .. }
+            | Phase::Backoff { .. }
+            | Phase::Failed
+            | Phase::Stopped => false,
+        }
+    }
+
+    /// Started, and its postStart hook is done.
+    pub fn is_ready(&self) -> bool {
+        match &self.phase {
+            Phase::Running { ready_since, .. } => ready_since.is_some(),
+            Phase::Completed => true,
+            Phase::Waiting { .. }
+            | Phase::PreStart { .. }
+            | Phase::Spawning { .. }
+            | Phase::PreStop { .. }
+            | Phase::Signalled { .. }
+            | Phase::Killed { .. }
+            | Phase::Stuck { .. }
+            | Phase::Clearing { .. }
+            | Phase::PostStop { .. }
+            | Phase::Backoff { .. }
+            | Phase::Failed
+            | Phase::Stopped => false,
+        }
+    }
+
+    /// Nothing of it runs, as far as the order of a stop is concerned: a KILL that was sent counts as gone.
+    pub fn is_gone(&self) -> bool {
+        match &self.phase {
+            Phase::Waiting { .. }
+            | Phase::Killed { .. }
+            | Phase::Stuck { .. }
+            | Phase::Clearing { killed: true, .. }
+            | Phase::PostStop { .. }
+            | Phase::Backoff { .. }
+            | Phase::Completed
+            | Phase::Failed
+            | Phase::Stopped => true,
+            Phase::PreStart { .. }
+            | Phase::Spawning { .. }
+            | Phase::Running { .. }
+            | Phase::PreStop { .. }
+            | Phase::Signalled { .. }
+            | Phase::Clearing { killed: false, .. } => false,
+        }
+    }
+
+    /// Nothing follows any more.
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Completed | Phase::Failed | Phase::Stopped
+        )
+    }
+
+    /// The instant at which it wants a [`Stimulus::Tick`].
+    pub fn deadline(&self) -> Mono {
+        match &self.phase {
+            Phase::Waiting { complain_at } => *complain_at,
+            Phase::PreStart { hook }
+            | Phase::PreStop { hook, .. }
+            | Phase::PostStop { hook, .. } => hook.deadline(),
+            Phase::Running {
+                post_start,
+                active_until,
+                finish_until,
+                ..
+            } => post_start
+                .as_ref()
+                .map_or(Mono::NEVER, HookRun::deadline)
+                .min(*active_until)
+                .min(*finish_until),
+            Phase::Signalled { kill_at, .. } => *kill_at,
+            Phase::Killed { stuck_at, .. } => *stuck_at,
+            Phase::Clearing { step_at, .. } => *step_at,
+            Phase::Backoff { until } => *until,
+            Phase::Spawning { .. }
+            | Phase::Stuck { .. }
+            | Phase::Completed
+            | Phase::Failed
+            | Phase::Stopped => Mono::NEVER,
+        }
+    }
+
+    /// The run whose leader is alive, or may be.
+    pub fn live_run(&self) -> Option<RunId> {
+        match &self.phase {
+            Phase::Spawning { run } => Some(*run),
+            Phase::Running { live, .. }
+            | Phase::PreStop { live, .. }
+            | Phase::Signalled { live, .. }
+            | Phase::Killed { live, .. }
+            | Phase::Stuck { live, .. } => Some(live.run),
+            Phase::Waiting { .. }
+            | Phase::PreStart { .. }
+            | Phase::Clearing { .. }
+            | Phase::PostStop { .. }
+            | Phase::Backoff { .. }
+            | Phase::Completed
+            | Phase::Failed
+            | Phase::Stopped => None,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What dependents wait for, counted: how many instances of each process are started, ready, completed, and so on.
+
+use std::ops::Range;
+
+use crate::domain::id::ProcessId;
+use crate::domain::plan::{Condition, Dependency, Plan};
+use crate::domain::process::machine::Machine;
+use crate::domain::process::phase::PhaseKind;
+
+/// What an instance counts as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Some run of it was ready, or none ever will be.
+    pub begun: bool,
+    /// Started now.
+    pub started: bool,
+    /// Ready now.
+    pub ready: bool,
+    /// Ended for good, as it should.
+    pub completed: bool,
+    /// Failed for good.
+    pub failed: bool,
+    /// Ended for good.
+    pub over: bool,
+    /// Nothing of it runs, for the order of a stop.
+    pub gone: bool,
+}
+
+impl Summary {
+    /// What this instance counts as now.
+    pub fn of(machine: &Machine) -> Self {
+        let kind = machine.phase().kind();
+        Summary {
+            begun: machine.was_ready() || machine.is_over(),
+            started: machine.is_started(),
+            ready: machine.is_ready(),
+            completed: kind == PhaseKind::Completed,
+            failed: kind == PhaseKind::Failed,
+            over: machine.is_over(),
+            gone: machine.is_gone(),
+        }
+    }
+}
+
+/// The instances of one process, counted.
+#[derive(Debug, Clone, Default)]
+pub struct Count {
+    /// How many there are.
+    pub all: u32,
+    begun: u32,
+    started: u32,
+    ready: u32,
+    completed: u32,
+    failed: u32,
+    over: u32,
+    gone: u32,
+}
+
+impl Count {
+    fn add(&mut self, summary: Summary, by: i32) {
+        let add = |flag: bool, count: &mut u32| {
+            if flag {
+                *count = count.wrapping_add_signed(by);
+            }
+        };
+        add(summary.begun, &mut self.begun);
+        add(summary.started, &mut self.started);
+        add(summary.ready, &mut self.ready);
+        add(summary.completed, &mut self.completed);
+        add(summary.failed, &mut self.failed);
+        add(summary.over, &mut self.over);
+        add(summary.gone, &mut self.gone);
+    }
+
+    /// Every instance was ready at least once.
+    pub fn all_begun(&self) -> bool {
+        self.begun == self.all
+    }
+
+    /// Every instance completed.
+    pub fn all_completed(&self) -> bool {
+        self.completed == self.all
+    }
+
+    /// Every instance ended for good.
+    pub fn all_over(&self) -> bool {
+        self.over == self.all
+    }
+
+    /// Nothing of it runs.
+    pub fn all_gone(&self) -> bool {
+        self.gone == self.all
+    }
+}
+
+/// Whether a dependency is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// It is.
+    Yes,
+    /// Not yet.
+    NotYet,
+    /// It never will be.
+    Never,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Entry {
+    count: Count,
+    units: Range<u32>,
+    dependents: Vec<ProcessId>,
+    dependencies: Vec<ProcessId>,
+    opened: bool,
+    stopping: bool,
+}
+
+/// One entry a process, and the totals.
+#[derive(Debug, Clone, Default)]
+pub struct Board {
+    entries: Vec<Entry>,
+    total: Count,
+}
+
+impl Board {
+    /// An empty board for this plan; instances are numbered process by process.
+    pub fn new(plan: &Plan) -> Self {
+        let mut board = Board {
+            entries: vec![Entry::default(); plan.processes.len()],
+            total: Count::default(),
+        };
+        let mut next = 0;
+        for (at, process) in plan.processes.iter().enumerate() {
+            let id = ProcessId(at as u32);
+            let all = process.instances.len() as u32;
+            board.entries[at].units = next..next + all;
+            board.entries[at].count.all = all;
+            board.total.all += all;
+            next += all;
+            for Dependency { on, .. } in &process.depends_on {
+                board.entries[at].dependencies.push(*on);
+                board.entries[on.index()].dependents.push(id);
+            }
+        }
+        board
+    }
+
+    /// Books a change of one instance.
+    pub fn update(&mut self, process: ProcessId, before: Summary, after: Summary) {
+        for count in [&mut self.entries[process.index()].count, &mut self.total] {
+            count.add(before, -1);
+            count.add(after, 1);
+        }
+    }
+
+    /// The count of one process.
+    pub fn count(&self, process: ProcessId) -> &Count {
+        &self.entries[process.index()].count
+    }
+
+    /// The count over all processes.
+    pub fn total(&self) -> &Count {
+        &self.total
+    }
+
+    /// Where the instances of a process are in the system's list.
+    pub fn units(&self, process: ProcessId) -> Range<u32> {
+        self.entries[process.index()].units.clone()
+    }
+
+    /// Who depends on a process.
+    pub fn dependents(&self, process: ProcessId) -> Vec<ProcessId> {
+        self.entries[process.index()].dependents.clone()
+    }
+
+    /// On whom a process depends.
+    pub fn dependencies(&self, process: ProcessId) -> Vec<ProcessId> {
+        self.entries[process.index()].dependencies.clone()
+    }
+
+    /// All processes, each after every process that depends on it.
+    pub fn stop_order(&self) -> Vec<ProcessId> {
+        let mut left: Vec<usize> = self.entries.iter().map(|e| e.dependents.len()).collect();
+        let mut order: Vec<ProcessId> = (0..self.entries.len() as u32)
+            .map(ProcessId)
+            .filter(|process| left[process.index()] == 0)
+            .collect();
+        let mut next = 0;
+        while let Some(process) = order.get(next).copied() {
+            next += 1;
+            for on in &self.entries[process.index()].dependencies {
+                left[on.index()] -= 1;
+                if left[on.index()] == 0 {
+                    order.push(*on);
+                }
+            }
+        }
+        debug_assert_eq!(order.len(), self.entries.len(), "the plan is acyclic");
+        order
+    }
+
+    /// Every dependent of a process is gone.
+    pub fn dependents_gone(&self, process: ProcessId) -> bool {
+        self.entries[process.index()]
+            .dependents
+            .iter()
+            .all(|dependent| self.count(*dependent).all_gone())
+    }
+
+    /// Marks a process as allowed to start; false when it was before.
+    pub fn open(&mut self, process: ProcessId) -> bool {
+        !std::mem::replace(&mut self.entries[process.index()].opened, true)
+    }
+
+    /// A process is allowed to start.
+    pub fn is_open(&self, process: ProcessId) -> bool {
+        self.entries[process.index()].opened
+    }
+
+    /// Marks a process as told to stop; false when it was before.
+    pub fn begin_stop(&mut self, process: ProcessId) -> bool {
+        !std::mem::replace(&mut self.entries[process.index()].stopping, true)
+    }
+
+    /// Whether a dependency is met. All desired instances count; none desired is met.
+    pub fn met(&self, dependency: &Dependency) -> Met {
+        let count = self.count(dependency.on);
+        let failed = count.failed > 0;
+        if failed && dependency.optional {
+            return Met::Yes;
+        }
+        let (have, never) = match dependency.condition {
+            Condition::Started => (count.started, failed),
+            Condition::Ready => (count.ready, failed),
+            Condition::Completed => (count.completed, failed),
+            Condition::Exited => (count.over, false),
+        };
+        if have == count.all {
+            Met::Yes
+        } else if never {
+            Met::Never
+        } else {
+            Met::NotYet
+        }
+    }
+}

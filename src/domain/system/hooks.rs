@@ -1,0 +1,154 @@
+//! Hooks of the whole set: each list in order, one at a time.
+
+use std::sync::Arc;
+
+use super::System;
+use super::context::{Context, Owner, Timer};
+use crate::domain::hook::{Answer, HookRun, Progress};
+use crate::domain::id::RunId;
+use crate::domain::plan::{FailurePolicy, Hook, Plan};
+use crate::domain::time::{Mono, Now};
+
+/// Which list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    PreStart,
+    PostStart,
+    PreStop,
+    PostStop,
+}
+
+impl Which {
+    pub(super) fn list(self, plan: &Plan) -> &[Arc<Hook>] {
+        match self {
+            Which::PreStart => &plan.hooks.pre_start,
+            Which::PostStart => &plan.hooks.post_start,
+            Which::PreStop => &plan.hooks.pre_stop,
+            Which::PostStop => &plan.hooks.post_stop,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Which::PreStart => "preStart",
+            Which::PostStart => "postStart",
+            Which::PreStop => "preStop",
+            Which::PostStop => "postStop",
+        }
+    }
+}
+
+/// The hook of the set that runs.
+#[derive(Debug)]
+pub(super) struct SetHookRun {
+    which: Which,
+    at: usize,
+    run: HookRun,
+}
+
+impl System {
+    /// Begins a list of hooks; true when there is one to run.
+    pub(super) fn begin_set_hooks(&mut self, which: Which, now: Now) -> bool {
+        self.begin_set_hook(which, 0, now)
+    }
+
+    fn begin_set_hook(&mut self, which: Which, at: usize, now: Now) -> bool {
+        let Some(plan) = self.plan.clone() else {
+            return false;
+        };
+        let Some(hook) = which.list(&plan).get(at) else {
+            return false;
+        };
+        let latest = self.set_hook_latest(which, at, now);
+        let run = HookRun::begin(
+            Arc::clone(hook),
+            Arc::clone(&plan.name),
+            latest,
+            &mut Context {
+                now,
+                owner: Owner::SetHook,
+                shared: &mut self.shared,
+            },
+        );
+        self.set_hook = Some(SetHookRun { which, at, run });
+        self.rearm_set_hook();
+        true
+    }
+
+    pub(super) fn set_hook_answer(&mut self, run: RunId, answer: Answer, now: Now) {
+        self.with_set_hook(now, |hook, cx| {
+            if hook.run() == Some(run) {
+                hook.answer(answer, cx)
+            } else {
+                cx.late();
+                Progress::Pending
+            }
+        });
+    }
+
+    pub(super) fn set_hook_tick(&mut self, now: Now) {
+        self.with_set_hook(now, HookRun::tick);
+    }
+
+    /// Ends the hook that runs and its list.
+    pub(super) fn cut_set_hook(&mut self, now: Now) {
+        if let Some(mut hook) = self.set_hook.take() {
+            hook.run.cut(&mut Context {
+                now,
+                owner: Owner::SetHook,
+                shared: &mut self.shared,
+            });
+        }
+        self.rearm_set_hook();
+    }
+
+    fn with_set_hook(
+        &mut self,
+        now: Now,
+        step: impl FnOnce(&mut HookRun, &mut Context<'_>) -> Progress,
+    ) {
+        let Some(hook) = &mut self.set_hook else {
+            self.shared.late += 1;
+            return;
+        };
+        let mut cx = Context {
+            now,
+            owner: Owner::SetHook,
+            shared: &mut self.shared,
+        };
+        let progress = step(&mut hook.run, &mut cx);
+        let (which, at) = (hook.which, hook.at);
+        match progress {
+            Progress::Pending => self.rearm_set_hook(),
+            Progress::Succeeded => self.next_set_hook(which, at, now),
+            Progress::Failed => {
+                let fatal = hook.run.hook().failure == FailurePolicy::Fail;
+                let name = Arc::clone(&hook.run.hook().name);
+                if fatal && matches!(which, Which::PreStart | Which::PostStart) {
+                    self.set_hook = None;
+                    self.rearm_set_hook();
+                    self.start_failed(format!("{} hook `{name}` failed", which.name()), None, now);
+                } else {
+                    self.next_set_hook(which, at, now);
+                }
+            }
+        }
+    }
+
+    fn next_set_hook(&mut self, which: Which, at: usize, now: Now) {
+        self.set_hook = None;
+        if !self.begin_set_hook(which, at + 1, now) {
+            self.rearm_set_hook();
+        }
+    }
+
+    fn rearm_set_hook(&mut self) {
+        let deadline = self
+            .set_hook
+            .as_ref()
+            .map_or(Mono::NEVER, |hook| hook.run.deadline());
+        self.shared
+            .rearm(Timer::SetHook, self.set_hook_armed, deadline);
+        self.set_hook_armed = deadline;
+    }
+}

@@ -1,0 +1,205 @@
+//! The exit code and the words for it. Precedence when several hold: 76, a forwarded code, 75, 124, 143, 0.
+
+use std::sync::Arc;
+
+use super::stop::Cause;
+use super::{Outcome, System, is_init};
+use crate::domain::exit::{SpawnFailure, SpawnStep};
+use crate::domain::id::Label;
+use crate::domain::plan::{Mode, RestartPolicy};
+use crate::domain::process::phase::{Ended, PhaseKind, RunEnd};
+use crate::domain::time::Now;
+
+/// An init process or a set's start hook with `Fail` failed.
+const START_FAILED: u8 = 76;
+/// A process with `ExitSet` could never be started.
+const NEVER_STARTED: u8 = 75;
+/// The set's deadline forced a KILL.
+const DEADLINE: u8 = 124;
+/// Stopped on request with something left undone.
+const UNDONE: u8 = 143;
+
+/// What has been decided about the end so far. The first of each kind counts.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    start_failed: Option<(String, Option<Arc<Label>>)>,
+    exit_set: Option<Ending>,
+    first_failure: Option<Ending>,
+}
+
+#[derive(Debug)]
+struct Ending {
+    label: Arc<Label>,
+    code: u8,
+    reason: String,
+}
+
+/// The code that a run passes on; `None` when nothing ran.
+pub(super) fn code_of(ended: &Ended) -> Option<u8> {
+    match ended.how {
+        RunEnd::Exit(exit) => Some(exit.shell_code()),
+        RunEnd::SpawnFailed(_) | RunEnd::PreStartFailed => None,
+    }
+}
+
+impl Verdict {
+    pub(super) fn start_failed(&mut self, reason: String, about: Option<Arc<Label>>) {
+        self.start_failed.get_or_insert((reason, about));
+    }
+
+    pub(super) fn exit_set(
+        &mut self,
+        label: Arc<Label>,
+        code: Option<u8>,
+        spawned: bool,
+        reason: String,
+    ) {
+        let code = failure_code(code, spawned);
+        self.exit_set.get_or_insert(Ending {
+            label,
+            code,
+            reason,
+        });
+    }
+
+    pub(super) fn exit_on_success(&mut self, label: Arc<Label>, reason: String) {
+        self.exit_set.get_or_insert(Ending {
+            label,
+            code: 0,
+            reason,
+        });
+    }
+
+    pub(super) fn note_failure(
+        &mut self,
+        label: &Arc<Label>,
+        code: Option<u8>,
+        spawned: bool,
+        reason: String,
+    ) {
+        self.first_failure.get_or_insert_with(|| Ending {
+            label: Arc::clone(label),
+            code: failure_code(code, spawned),
+            reason,
+        });
+    }
+}
+
+/// What never ran has no code to pass on. A run that failed although it ended with 0 (it passed its
+/// activeDeadlineSeconds, say) gives 1: 0 would call it a success.
+fn failure_code(code: Option<u8>, spawned: bool) -> u8 {
+    match code {
+        Some(0) => 1,
+        Some(code) => code,
+        None if spawned => 1,
+        None => NEVER_STARTED,
+    }
+}
+
+impl System {
+    /// The end, as things stand.
+    pub(super) fn outcome(&self, now: Now) -> Outcome {
+        let until = self
+            .stop
+            .as_ref()
+            .map_or(now.mono, |stop| stop.deadlines.finish_by.max(now.mono));
+        let (code, reason, about) = self.code();
+        Outcome {
+            code,
+            reason,
+            about,
+            until,
+        }
+    }
+
+    fn code(&self) -> (u8, String, Option<Arc<Label>>) {
+        if let Some((reason, about)) = &self.verdict.start_failed {
+            return (START_FAILED, reason.clone(), about.clone());
+        }
+        if self.is_command() {
+            return self.command_code();
+        }
+        if let Some(Ending {
+            label,
+            code,
+            reason,
+        }) = &self.verdict.exit_set
+        {
+            return (*code, reason.clone(), Some(Arc::clone(label)));
+        }
+        let requested = self.stop.as_ref().and_then(|stop| match &stop.cause {
+            Cause::Requested(why) => Some(why.as_str()),
+            Cause::Done | Cause::ExitSet(_) | Cause::StartFailed(_) => None,
+        });
+        let Some(why) = requested else {
+            return match &self.verdict.first_failure {
+                Some(first) => (
+                    first.code,
+                    first.reason.clone(),
+                    Some(Arc::clone(&first.label)),
+                ),
+                None => (0, "all processes completed".to_owned(), None),
+            };
+        };
+        if let Some(unit) = self
+            .units
+            .iter()
+            .find(|unit| unit.machine.killed_by_deadline() || !unit.machine.is_over())
+        {
+            let label = self.plan.as_ref().map(|plan| &plan.instance(unit.id).label);
+            let reason = format!("stopped by {why}; the deadline forced a SIGKILL");
+            return (DEADLINE, reason, label.cloned());
+        }
+        match self.undone() {
+            Some(name) => (
+                UNDONE,
+                format!("stopped by {why} before {name} had completed"),
+                None,
+            ),
+            None => (0, format!("stopped by {why}"), None),
+        }
+    }
+
+    /// A process that was to complete and did not.
+    fn undone(&self) -> Option<String> {
+        let Some(plan) = &self.plan else {
+            return Some("anything".to_owned());
+        };
+        self.units.iter().find_map(|unit| {
+            let process = plan.process(unit.id.process);
+            let once = is_init(process.kind) || process.restart.policy != RestartPolicy::Always;
+            let completed = unit.machine.phase().kind() == PhaseKind::Completed;
+            (once && !completed).then(|| process.name.to_string())
+        })
+    }
+
+    /// `--` mode: the child's own code, whatever we did to it.
+    fn command_code(&self) -> (u8, String, Option<Arc<Label>>) {
+        debug_assert_eq!(
+            self.plan.as_ref().map(|plan| plan.mode),
+            Some(Mode::Command)
+        );
+        let ended = self.units.first().and_then(|unit| unit.machine.last());
+        match ended.map(|ended| ended.how) {
+            Some(RunEnd::Exit(exit)) => (exit.shell_code(), exit.to_string(), None),
+            Some(RunEnd::SpawnFailed(failure)) => {
+                (unexecutable(failure), failure.to_string(), None)
+            }
+            Some(RunEnd::PreStartFailed) | None => {
+                (UNDONE, "stopped before it began".to_owned(), None)
+            }
+        }
+    }
+}
+
+/// 127 for a command that was not found, 126 for one that could not be executed, as shells do.
+fn unexecutable(failure: SpawnFailure) -> u8 {
+    const ENOENT: i32 = 2;
+    match failure {
+        SpawnFailure {
+            step: SpawnStep::Exec,
+            errno: ENOENT,
+        } => 127,
+        _ => 126,
+    }
+}

@@ -1,0 +1,132 @@
+//! The loop.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::execute::{Executed, Executor};
+use super::publish;
+use crate::domain::event::Event;
+use crate::domain::system::{Outcome, System};
+use crate::domain::time::Now;
+use crate::ports::{Children, Logs, Requests};
+
+/// The time from TERM to KILL after an internal error.
+const EMERGENCY_GRACE: Duration = Duration::from_secs(5);
+
+/// The system and everything that carries out its effects. Lives on the main thread.
+#[derive(Debug)]
+pub struct Engine<C, L, R> {
+    system: System,
+    executor: Executor<C, L, R>,
+    mailbox: mpsc::Receiver<Event>,
+    clock: fn() -> Now,
+}
+
+impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
+    /// An engine around a system that waits for its plan. `mailbox` brings everything but signals and exits.
+    pub fn new(
+        system: System,
+        children: C,
+        logs: Arc<L>,
+        requests: R,
+        mailbox: mpsc::Receiver<Event>,
+        clock: fn() -> Now,
+    ) -> Self {
+        Engine {
+            system,
+            executor: Executor::new(children, logs, requests),
+            mailbox,
+            clock,
+        }
+    }
+
+    /// Runs until the system is done. Never fails: what goes wrong outside is an event.
+    pub async fn run(&mut self) -> Outcome {
+        let mut events = VecDeque::new();
+        loop {
+            self.next(&mut events).await;
+            while let Some(event) = events.pop_front() {
+                if let Some(outcome) = self.turn(event, &mut events) {
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// One event, its effects and facts. Answers that are there at once are put into `events`.
+    fn turn(&mut self, event: Event, events: &mut VecDeque<Event>) -> Option<Outcome> {
+        self.executor.before(&event);
+        let outbox = self.system.step(event, (self.clock)());
+        let logs = self.executor.logs();
+        for fact in outbox.facts {
+            logs.record(publish::record(fact));
+        }
+        for effect in outbox.effects {
+            match self.executor.start(effect) {
+                Executed::Started => {}
+                Executed::Answered(event) => events.push_back(event),
+                Executed::Exit(outcome) => return Some(outcome),
+            }
+        }
+        None
+    }
+
+    /// Waits for at least one event.
+    async fn next(&mut self, events: &mut VecDeque<Event>) {
+        let now = (self.clock)().mono;
+        let wait = self
+            .system
+            .next_deadline()
+            .map(|deadline| deadline.since(now));
+        let mut happened = Vec::new();
+        tokio::select! {
+            biased;
+            () = self.executor.children().wait(&mut happened) => {}
+            () = sleep(wait) => happened.push(Event::Tick),
+            // Closed: whoever could send is gone, and nothing more comes from there.
+            Some(event) = self.mailbox.recv() => happened.push(event),
+        }
+        events.extend(happened);
+    }
+
+    /// After an internal error: ends every child as well as can be, without the system. At most 5 s, then KILL.
+    pub async fn emergency(&mut self) {
+        self.executor.terminate_all();
+        let deadline = tokio::time::Instant::now() + EMERGENCY_GRACE;
+        self.wait_childless(deadline).await;
+        self.executor.kill_all();
+        let deadline = tokio::time::Instant::now() + EMERGENCY_GRACE / 10;
+        self.wait_childless(deadline).await;
+    }
+
+    async fn wait_childless(&mut self, deadline: tokio::time::Instant) {
+        let mut events = Vec::new();
+        let until_childless = async {
+            loop {
+                self.executor.children().wait(&mut events).await;
+                for event in events.drain(..) {
+                    if matches!(event, Event::Childless) {
+                        return;
+                    }
+                    self.executor.before(&event);
+                }
+            }
+        };
+        // Too late is fine: KILL follows, or the end of podinit.
+        let _ = tokio::time::timeout_at(deadline, until_childless).await;
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one timer of the core: the system's next deadline"
+)]
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}

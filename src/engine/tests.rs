@@ -1,0 +1,358 @@
+//! The loop with fakes, for what real children cannot be made to do.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::MAILBOX;
+use super::publish::record;
+use super::run::Engine;
+use crate::domain::event::Event;
+use crate::domain::exit::{Exit, SpawnFailure, SpawnStep, Usage};
+use crate::domain::fact::Fact;
+use crate::domain::id::{Label, RunId};
+use crate::domain::plan::{GraceSource, HttpGet, Launch, LogRule, Plan, SignalTarget};
+use crate::domain::signal::Signal;
+use crate::domain::system::tests::world::{secs, service, set};
+use crate::domain::system::{Config, System};
+use crate::domain::time::{Mono, Now, Wall};
+use crate::ports::{Children, LogPipes, Logs, Record, Requests, Stdio};
+
+const EAGAIN: i32 = 11;
+
+/// What a fake child table is told to do, and what it was asked.
+#[derive(Debug, Default)]
+struct Table {
+    forks_fail: u32,
+    panics: bool,
+    spawned: Vec<RunId>,
+    signals: Vec<(RunId, Signal)>,
+    ending: Vec<Signal>,
+    pending: Vec<Event>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct FakeChildren(Rc<RefCell<Table>>);
+
+impl Children for FakeChildren {
+    fn spawn(
+        &mut self,
+        run: RunId,
+        _: &Launch,
+        _: Stdio,
+    ) -> Result<Option<LogPipes>, SpawnFailure> {
+        let mut table = self.0.borrow_mut();
+        if table.forks_fail > 0 {
+            table.forks_fail -= 1;
+            return Err(SpawnFailure {
+                step: SpawnStep::Fork,
+                errno: EAGAIN,
+            });
+        }
+        table.spawned.push(run);
+        table.pending.push(Event::Spawned { run, pid: 1 });
+        Ok(None)
+    }
+
+    fn signal(&mut self, run: RunId, signal: Signal, _: SignalTarget) -> bool {
+        let mut table = self.0.borrow_mut();
+        table.signals.push((run, signal));
+        table.pending.push(Event::Exited {
+            run,
+            exit: Exit::Signal {
+                signal,
+                core: false,
+            },
+            usage: Usage::default(),
+            left: 0,
+        });
+        true
+    }
+
+    fn end_orphans(&mut self, signal: Signal) {
+        let mut table = self.0.borrow_mut();
+        table.ending.push(signal);
+        table.pending.push(Event::Childless);
+    }
+
+    async fn wait(&mut self, events: &mut Vec<Event>) {
+        assert!(!self.0.borrow().panics, "as told");
+        let pending = std::mem::take(&mut self.0.borrow_mut().pending);
+        if pending.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        events.extend(pending);
+    }
+}
+
+#[derive(Debug, Default)]
+struct FakeLogs(Mutex<Vec<Record>>);
+
+impl Logs for FakeLogs {
+    fn open(&self, _: RunId, _: &Arc<Label>, _: &Arc<LogRule>, _: LogPipes) {}
+    fn close(&self, _: RunId) {}
+    fn record(&self, record: Record) {
+        self.0.lock().unwrap().push(record);
+    }
+    fn last_lines(&self, _: &Label, _: usize) -> Vec<String> {
+        Vec::new()
+    }
+    fn finish(&self, _: Duration) {}
+}
+
+#[derive(Debug)]
+struct NoRequests;
+
+impl Requests for NoRequests {
+    fn get(&mut self, _: RunId, _: Arc<HttpGet>, _: Duration) {}
+}
+
+thread_local! {
+    static START: tokio::time::Instant = tokio::time::Instant::now();
+}
+
+/// The paused clock of the runtime.
+fn clock() -> Now {
+    let elapsed = START.with(tokio::time::Instant::elapsed);
+    Now {
+        mono: Mono::ZERO + elapsed,
+        wall: Wall(0),
+    }
+}
+
+type FakeEngine = Engine<FakeChildren, FakeLogs, NoRequests>;
+
+fn engine(plan: Plan) -> (FakeEngine, FakeChildren, mpsc::Sender<Event>) {
+    let (sender, mailbox) = mpsc::channel(MAILBOX);
+    let children = FakeChildren::default();
+    let system = System::new(Config::default(), clock());
+    let logs = Arc::new(FakeLogs::default());
+    let engine = Engine::new(system, children.clone(), logs, NoRequests, mailbox, clock);
+    sender.try_send(Event::Loaded(Arc::new(plan))).unwrap();
+    (engine, children, sender)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fork_that_fails_is_tried_again_after_the_backoff() {
+    let (mut engine, children, sender) = engine(set(vec![service("a")]).plan);
+    children.0.borrow_mut().forks_fail = 3;
+    let started = clock().mono;
+    let stopper = async {
+        // 1 s, 2 s and 4 s of backoff, then it runs.
+        tokio::time::sleep_until(tokio::time::Instant::now() + secs(8.0)).await;
+        assert_eq!(children.0.borrow().spawned.len(), 1);
+        sender.send(Event::Signal(Signal::TERM)).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let outcome = tokio::select! {
+        outcome = engine.run() => outcome,
+        () = stopper => unreachable!("it never ends"),
+    };
+    assert_eq!(outcome.code, 0);
+    assert!(clock().mono.since(started) < secs(8.1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_messages_does_not_hold_a_signal_up() {
+    let (mut engine, children, sender) = engine(set(vec![service("a")]).plan);
+    children
+        .0
+        .borrow_mut()
+        .pending
+        .push(Event::OrphansReaped(1));
+    for _ in 1..MAILBOX {
+        let late = Event::HttpDone {
+            run: RunId(999),
+            result: Ok(200),
+        };
+        sender.try_send(late).unwrap();
+    }
+    let table = children.0.clone();
+    let until_spawned = async {
+        while table.borrow().spawned.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        table.borrow_mut().pending.push(Event::Signal(Signal::TERM));
+    };
+    let (outcome, ()) = tokio::join!(engine.run(), until_spawned);
+    assert_eq!(outcome.code, 0);
+    assert!(!sender.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_internal_error_the_children_are_ended() {
+    let (mut engine, children, _sender) = engine(set(vec![service("a")]).plan);
+    let table = children.0.clone();
+    {
+        let run = engine.run();
+        tokio::pin!(run);
+        tokio::select! {
+            biased;
+            _ = &mut run => unreachable!("nobody stops it"),
+            () = async { while table.borrow().spawned.is_empty() { tokio::task::yield_now().await; } } => {}
+        }
+    }
+    table.borrow_mut().panics = true;
+    table.borrow_mut().pending.push(Event::OrphansReaped(1));
+    let panicked =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll_once(engine.run()))).is_err();
+    assert!(panicked);
+    table.borrow_mut().panics = false;
+    engine.emergency().await;
+    let table = table.borrow();
+    assert_eq!(table.signals[0], (table.spawned[0], Signal::TERM));
+    assert_eq!(table.ending.first(), Some(&Signal::TERM));
+}
+
+/// Polls a future once, here and now.
+fn poll_once(future: impl Future) {
+    let waker = std::task::Waker::noop();
+    let mut cx = std::task::Context::from_waker(waker);
+    let _ = std::pin::pin!(future).poll(&mut cx);
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a list of every fact")]
+fn every_fact_has_words() {
+    let label = Arc::new(Label {
+        process: "web".into(),
+        instance: "web-0".into(),
+    });
+    let second = secs(1.0);
+    let label = || Arc::clone(&label);
+    let exit = Exit::Code(3);
+    let failure = SpawnFailure {
+        step: SpawnStep::Exec,
+        errno: 2,
+    };
+    let facts = [
+        Fact::PlanAccepted {
+            name: "set".into(),
+            processes: 2,
+        },
+        Fact::SignalIgnored {
+            signal: Signal::HUP,
+            why: "no reload",
+        },
+        Fact::Started {
+            label: label(),
+            pid: 7,
+            restarts: 0,
+        },
+        Fact::SpawnFailed {
+            label: label(),
+            failure,
+        },
+        Fact::Exited {
+            label: label(),
+            pid: 7,
+            exit,
+            success: false,
+            lived: second,
+            usage: Usage::default(),
+            left: 1,
+        },
+        Fact::RestartScheduled {
+            label: label(),
+            delay: second,
+            attempt: 1,
+        },
+        Fact::Completed { label: label() },
+        Fact::FailedForGood {
+            label: label(),
+            why: "exit code 3".to_owned(),
+        },
+        Fact::StillWaiting {
+            label: label(),
+            on: "db (Ready)".to_owned(),
+        },
+        Fact::ActiveDeadlineExceeded {
+            label: label(),
+            limit: second,
+        },
+        Fact::StopSignalled {
+            label: label(),
+            signal: Signal::QUIT,
+            target: SignalTarget::Leader,
+            grace: second,
+        },
+        Fact::Killed {
+            label: label(),
+            by_deadline: true,
+        },
+        Fact::Killed {
+            label: label(),
+            by_deadline: false,
+        },
+        Fact::LeftoversSignalled {
+            label: label(),
+            signal: Signal::TERM,
+        },
+        Fact::Stuck { label: label() },
+        Fact::HookEnded {
+            of: "web-0".into(),
+            hook: "preStop".into(),
+            failure: None,
+            attempts: 1,
+            took: second,
+        },
+        Fact::HookEnded {
+            of: "web-0".into(),
+            hook: "preStop".into(),
+            failure: Some("cut".to_owned()),
+            attempts: 1,
+            took: second,
+        },
+        Fact::AllStarted { took: second },
+        Fact::StopRequested {
+            why: "SIGTERM".to_owned(),
+            grace: second,
+            source: GraceSource::Spec,
+            budget: second,
+        },
+        Fact::StopRepeated {
+            signal: Signal::TERM,
+        },
+        Fact::Hurried,
+        Fact::Finished {
+            code: 0,
+            reason: "all processes completed".to_owned(),
+            used: second,
+            orphans: 0,
+            runs: 1,
+            exits: 1,
+        },
+    ];
+    let said: Vec<String> = facts
+        .into_iter()
+        .map(record)
+        .map(|record| format!("{} {}", record.level, record.message))
+        .collect();
+    expect_test::expect![[r#"
+        info plan accepted
+        warn SIGHUP ignored: no reload
+        info started
+        error failed to execute its command: No such file or directory (os error 2)
+        warn exited after 1.0s: exit code 3
+        info restarting in 1.0s
+        info completed
+        error failed for good: exit code 3
+        warn still waiting for db (Ready)
+        warn ran longer than activeDeadlineSeconds 1
+        info stopping with SIGQUIT
+        warn killed: the deadline of the set has come
+        warn killed: its grace period is over
+        info ending what it left behind with SIGTERM
+        error stuck: still there after SIGKILL
+        info hook preStop of web-0 done
+        error hook preStop of web-0 failed: cut
+        info all processes started in 1.0s
+        info stopping on SIGTERM
+        info SIGTERM again: the stop goes on
+        warn interrupted again: killing what is left
+        info finished: all processes completed"#]]
+    .assert_eq(&said.join("\n"));
+}
