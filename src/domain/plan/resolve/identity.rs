@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::super::Identity;
 use super::super::host::HostView;
-use crate::spec::problem::{FieldPath, Problem, did_you_mean};
+use crate::spec::{FieldPath, Problem, did_you_mean};
 use crate::spec::units::IdOrName;
 use crate::spec::v1alpha1::SecurityContext;
 

@@ -2,7 +2,7 @@
 
 use super::super::graph::{Cause, StartGraph};
 use crate::domain::id::ProcessId;
-use crate::spec::problem::{FieldPath, Problem, did_you_mean};
+use crate::spec::{FieldPath, Problem, did_you_mean};
 use crate::spec::v1alpha1::{
     Dependency, DependencyCondition, Process, ProcessSetSpec, RestartPolicy, Traffic,
 };
