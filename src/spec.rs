@@ -17,5 +17,4 @@ pub mod v1alpha1;
 pub mod yaml;
 
 pub use load::{API_VERSION, KIND, Loaded, load};
-pub use nearest::{did_you_mean, nearest};
-pub use problem::{FieldPath, Position, Problem, Severity};
+pub use problem::{FieldPath, Position, Problem, Severity, nearest};

@@ -243,7 +243,6 @@ fn wrong_usage_is_64() {
         ["check", "--colour"].as_slice(),
         &["check", "-o", "xml"],
         &["nonsense"],
-        &[],
     ] {
         let output = Command::new(BINARY).args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(64), "{args:?}");

@@ -7,6 +7,8 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+pub use super::nearest::{did_you_mean, nearest};
+
 /// The most problems that are reported for one text.
 pub const MAX_PROBLEMS: usize = 100;
 
