@@ -4,9 +4,9 @@ use std::fmt::Display;
 
 use super::super::Identity;
 use super::super::host::HostView;
+use crate::spec::problem::{FieldPath, Problem, did_you_mean};
 use crate::spec::units::IdOrName;
 use crate::spec::v1alpha1::SecurityContext;
-use crate::spec::{FieldPath, Problem, did_you_mean};
 
 /// A security context and where it is written.
 pub(super) type Context<'a> = (Option<&'a SecurityContext>, FieldPath);

@@ -2,10 +2,10 @@
 
 use super::super::graph::{Cause, StartGraph};
 use crate::domain::id::ProcessId;
+use crate::spec::problem::{FieldPath, Problem, did_you_mean};
 use crate::spec::v1alpha1::{
     Dependency, DependencyCondition, Process, ProcessSetSpec, RestartPolicy, Traffic,
 };
-use crate::spec::{FieldPath, Problem, did_you_mean};
 
 pub(super) fn check(spec: &ProcessSetSpec, problems: &mut Vec<Problem>) {
     for (at, process) in spec.init_processes.iter().enumerate() {
