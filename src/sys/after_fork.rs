@@ -25,8 +25,6 @@ pub(super) struct Orders<'a> {
     pub(super) oom_score_adj: Option<&'a [u8]>,
     /// Limits by number.
     pub(super) rlimits: &'a [(c_uint, libc::rlimit64)],
-    /// Takes back what podinit asked of the scheduler for itself.
-    pub(super) schedule: Option<&'a libc::sched_attr>,
     /// Nice value.
     pub(super) nice: Option<c_int>,
     /// File mode creation mask.
@@ -192,10 +190,6 @@ unsafe fn take_limits(orders: &Orders<'_>) {
             let resource = c_long::from(*resource);
             let limit = [0, resource, ptr::from_ref(limit) as c_long, 0, 0];
             must(orders, SpawnStep::Rlimit, call(libc::SYS_prlimit64, limit));
-        }
-        if let Some(schedule) = orders.schedule {
-            let schedule = [0, ptr::from_ref(schedule) as c_long, 0, 0, 0];
-            call(libc::SYS_sched_setattr, schedule);
         }
         if let Some(nice) = orders.nice {
             let nice = [

@@ -18,8 +18,6 @@ pub(super) struct Base {
     pub(super) pid: Pid,
     pub(super) start_dir: OwnedFd,
     pub(super) nofile: Rlimit,
-    /// How podinit was scheduled when it was started, where it changed that.
-    pub(super) schedule: Option<libc::sched_attr>,
     /// Our own supplementary groups, sorted.
     pub(super) groups: Vec<u32>,
 }
@@ -67,7 +65,6 @@ impl<'a> Prepared<'a> {
             place,
             oom_score_adj: self.oom_score_adj.as_ref().map(String::as_bytes),
             rlimits: &self.rlimits,
-            schedule: self.base.schedule.as_ref(),
             nice: launch.nice,
             umask: launch.umask,
             groups: launch

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
@@ -28,8 +27,6 @@ pub struct Start {
     pub path: PathBuf,
     /// The limit of open files before we raised our own; children get it back.
     pub nofile: Rlimit,
-    /// How this thread was scheduled before we asked for short turns; children get it back.
-    pub(super) schedule: Option<libc::sched_attr>,
     /// This is process 1 of its PID namespace. If not, it is a subreaper: orphans come to it all the same.
     pub is_pid1: bool,
 }
@@ -78,7 +75,6 @@ pub fn init(mode: SignalMode) -> Result<Start, StartError> {
         dir,
         path,
         nofile: raise_nofile(),
-        schedule: ask_for_short_turns(),
         is_pid1,
     })
 }
@@ -137,31 +133,4 @@ fn raise_nofile() -> Rlimit {
         soft: limit(soft),
         hard: limit(hard),
     }
-}
-
-/// Asks the scheduler (6.12 and later) for short turns, which come sooner: when thousands of orphans end at once, the
-/// one who reaps them must not wait until each has had its turn. Any user may ask, it is no priority: the share of the
-/// processor stays the same. Gives what children are to have instead.
-fn ask_for_short_turns() -> Option<libc::sched_attr> {
-    const TURN_NANOS: u64 = 100_000;
-    let mut own = MaybeUninit::<libc::sched_attr>::zeroed();
-    let size = size_of::<libc::sched_attr>() as libc::c_uint;
-    // SAFETY: `own` is writable memory of that size; all zeros is a valid record.
-    let own = unsafe {
-        if libc::syscall(libc::SYS_sched_getattr, 0, own.as_mut_ptr(), size, 0) != 0 {
-            return None;
-        }
-        own.assume_init()
-    };
-    // Whoever gave us another policy had a reason. A runtime of its own shows what the kernel would do with ours.
-    if own.sched_policy != libc::SCHED_OTHER as u32 {
-        return None;
-    }
-    let short = libc::sched_attr {
-        sched_runtime: TURN_NANOS,
-        ..own
-    };
-    // SAFETY: a valid record.
-    let set = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const short, 0) };
-    (set == 0).then_some(own)
 }

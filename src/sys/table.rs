@@ -126,7 +126,6 @@ impl Table {
                 pid: call::own_pid(),
                 start_dir: start.dir,
                 nofile: start.nofile,
-                schedule: start.schedule,
                 groups,
             },
             mode: start.mode,
