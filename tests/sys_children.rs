@@ -22,8 +22,12 @@ mod scenario;
 mod reaping;
 #[path = "sys_children/sessions.rs"]
 mod sessions;
+#[path = "sys_children/signalling.rs"]
+mod signalling;
+#[path = "sys_children/spawning.rs"]
+mod spawning;
 
 fn main() -> ExitCode {
-    let groups = [reaping::ALL, sessions::ALL];
+    let groups = [reaping::ALL, sessions::ALL, signalling::ALL, spawning::ALL];
     scenario::run(&groups.concat())
 }

@@ -238,6 +238,20 @@ impl Kit {
         self.seen.iter().filter(|event| found(event)).count()
     }
 
+    /// Waits until so many orphans were reaped since the beginning.
+    pub(crate) async fn orphans(&mut self, count: u32) {
+        let deadline = tokio::time::Instant::now() + SOON;
+        while self.orphans_reaped() < count {
+            let wait = self.table.wait(&mut self.seen);
+            let waited = tokio::time::timeout_at(deadline, wait).await;
+            assert!(
+                waited.is_ok(),
+                "{} orphans of {count}",
+                self.orphans_reaped()
+            );
+        }
+    }
+
     pub(crate) fn orphans_reaped(&self) -> u32 {
         let of = |event: &Event| match event {
             Event::OrphansReaped(count) => *count,

@@ -17,7 +17,8 @@
 //! | `--leaver` | forks a child that leaves the session once its parent is dead |
 //! | `--aside MS` | forks a child that leaves the session, and whose own child stays for a time, and is reaped by it |
 //! | `--chain MS` | forks a child that forks another one and ends, and so on, for a time |
-//! | `--burst N` | makes orphans that end all at once |
+//! | `--scatter N` | makes orphans, one after the other as fast as it can, that end at once |
+//! | `--burst N` | makes orphans that all end at the same moment |
 //! | `--thread MS CODE` | the first thread ends; another exits after a time |
 //! | `--file PATH` | makes a file |
 //! | `--exit CODE` | exits |
@@ -68,6 +69,7 @@ fn act(action: &str, args: &mut impl Iterator<Item = String>) {
         "--leaver" => leaver(),
         "--aside" => aside(next(args)),
         "--chain" => chain(next(args)),
+        "--scatter" => scatter(next(args)),
         "--burst" => burst(next(args)),
         "--thread" => thread(next(args), next(args)),
         "--file" => {
@@ -239,6 +241,14 @@ fn chain(millis: u64) {
             }
         }
     });
+}
+
+fn scatter(count: usize) {
+    for _ in 0..count {
+        wait_for(fork(|| {
+            fork(|| {});
+        }));
+    }
 }
 
 fn burst(count: usize) {

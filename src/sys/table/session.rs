@@ -12,7 +12,7 @@ use crate::domain::id::RunId;
 use crate::domain::signal::Signal;
 use crate::sys::call::{self, Pid};
 use crate::sys::poller::Ready;
-use crate::sys::procfs::{self, Listing, Stat};
+use crate::sys::procfs::{Listing, OwnFiles, Stat};
 
 use super::{Phase, Table};
 
@@ -134,48 +134,47 @@ fn is_alive_in(pid: Pid, leader: Pid, boundary: Boundary) -> bool {
         Boundary::Session => stat.session,
         Boundary::Group => stat.group,
     };
-    Stat::read(pid).is_some_and(|stat| stat.is_alive() && of(&stat) == leader)
+    match Stat::read(pid) {
+        Some(stat) => stat.is_alive() && of(&stat) == leader,
+        // It is gone; or there is no descriptor left to read with, and then it counts as alive if it may be.
+        None => boundary.holds(pid, leader) && call::is_dead(pid) != Some(true),
+    }
 }
 
 /// The view of other processes.
 #[derive(Debug)]
 pub(super) struct Processes {
-    own: Pid,
     listing: Listing,
-    /// The kernel has a file with our children.
-    has_children_file: bool,
+    files: OwnFiles,
 }
 
 impl Processes {
     pub(super) fn open() -> Self {
-        let own = call::own_pid();
         Processes {
-            own,
             listing: Listing::open(),
-            has_children_file: procfs::children_of(own).is_some(),
+            files: OwnFiles::open(call::own_pid()),
         }
     }
 
     /// Children that are no run's leader.
     pub(super) fn strangers(&mut self, leaders: &HashMap<Pid, RunId>) -> Vec<Pid> {
-        let mut strangers = self.children();
+        let mut strangers = self.files.children().unwrap_or_else(|| {
+            let mut children = Vec::new();
+            self.listing.each(|pid| {
+                if call::is_dead(pid).is_some() {
+                    children.push(pid);
+                }
+            });
+            children
+        });
         strangers.retain(|pid| !leaders.contains_key(pid));
         strangers
     }
 
-    fn children(&mut self) -> Vec<Pid> {
-        if self.has_children_file
-            && let Some(children) = procfs::children_of(self.own)
-        {
-            return children;
-        }
-        let mut children = Vec::new();
-        self.listing.each(|pid| {
-            if call::is_dead(pid).is_some() {
-                children.push(pid);
-            }
-        });
-        children
+    /// Whether all our children are surely leaders.
+    fn has_no_stranger(&self, leaders: &HashMap<Pid, RunId>) -> bool {
+        let children = self.files.children();
+        children.is_some_and(|children| children.iter().all(|pid| leaders.contains_key(pid)))
     }
 
     /// What leaders left behind that were dead before the call. Looks at our own children first: mostly they are all
@@ -185,7 +184,7 @@ impl Processes {
         dead: &[(Pid, Boundary)],
         leaders: &HashMap<Pid, RunId>,
     ) -> HashMap<Pid, Left> {
-        if dead.is_empty() || (self.has_children_file && self.strangers(leaders).is_empty()) {
+        if dead.is_empty() || self.has_no_stranger(leaders) {
             return HashMap::new();
         }
         self.left(dead)
@@ -204,9 +203,9 @@ impl Processes {
             })
             .collect();
         for _ in 0..LOOKS {
-            let before = procfs::last_pid();
+            let before = self.files.last_pid();
             let look = self.look();
-            let nobody_forked = procfs::last_pid() == before;
+            let nobody_forked = before.is_some() && self.files.last_pid() == before;
             let answered = |question: &mut Question| question.is_answered_by(&look, nobody_forked);
             for question in questions.extract_if(.., answered) {
                 answers.insert(question.leader, question.left);
@@ -314,11 +313,12 @@ impl Table {
     }
 }
 
-/// Sends a signal to a member, if it still is one. Says whether it was.
+/// Sends a signal to a member, if it still is one and alive. Says whether it was.
 pub(super) fn tell(pid: Pid, leader: Pid, boundary: Boundary, signal: Signal) -> bool {
     // The handle first: what is found of that number afterwards is of the process it holds, or that one is dead.
     let handle = call::pidfd(pid);
     boundary.holds(pid, leader)
+        && call::is_dead(pid) != Some(true)
         && match handle {
             Some(handle) => call::pidfd_kill(handle.as_fd(), signal),
             // No pidfds here, or no descriptor left: the moment since the look is all that is at risk.
@@ -326,18 +326,25 @@ pub(super) fn tell(pid: Pid, leader: Pid, boundary: Boundary, signal: Signal) ->
         }
 }
 
-/// Kills members. One that forks and ends faster than we look is met by its group, at one stroke: a dead child of ours
-/// in that group, which nobody else can reap, keeps the group's number from being used again.
-pub(super) fn kill_all(members: impl Iterator<Item = Pid>, leader: Pid, boundary: Boundary) {
+/// Kills members. Says whether any was alive. One that forks and ends faster than we look is met by its group, at one
+/// stroke: a dead child of ours in that group, which nobody else can reap, keeps the group's number from being used
+/// again.
+pub(super) fn kill_all(
+    members: impl Iterator<Item = Pid>,
+    leader: Pid,
+    boundary: Boundary,
+) -> bool {
+    let mut told = false;
     let mut groups = HashSet::new();
     for pid in members {
         if call::is_dead(pid) == Some(true) {
             groups.extend(boundary.holds(pid, leader).then(|| call::group_of(pid)));
         } else {
-            tell(pid, leader, boundary, Signal::KILL);
+            told |= tell(pid, leader, boundary, Signal::KILL);
         }
     }
     for group in groups.into_iter().flatten() {
         call::kill(-group, Signal::KILL);
     }
+    told
 }

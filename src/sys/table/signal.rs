@@ -89,8 +89,7 @@ impl Table {
             .filter(|pid| done.is_none() || call::group_of(*pid) != done)
             .collect();
         if signal == Signal::KILL {
-            kill_all(members.iter().copied(), leader, boundary);
-            return !members.is_empty();
+            return kill_all(members.into_iter(), leader, boundary);
         }
         let mut told = false;
         for pid in members {
