@@ -218,6 +218,12 @@ impl Reader {
         self.store.close(source);
     }
 
+    /// All pipes that wait for room.
+    pub(super) fn paused_pipes(&self) -> Vec<u64> {
+        let paused = self.pipes.iter().filter(|(_, pipe)| pipe.paused);
+        paused.map(|(id, _)| *id).collect()
+    }
+
     /// Goes on with the pipes for which there is room again. Says whether it read something.
     pub(super) fn resume(&mut self) -> bool {
         let mut progress = false;
