@@ -8,13 +8,13 @@ use std::time::Duration;
 use crate::bare::{Bare, Running, STUB};
 use crate::support::{As, SOON, within};
 
-/// One writes 50 MB and says when it has; one crashes over and over; both with `Block`.
+/// One writes 10 MB and says when it has; one crashes over and over; both with `Block`.
 fn spec() -> String {
     format!(
         "
   terminationGracePeriodSeconds: 8
   processes:
-    - {{name: loud, command: [{STUB}, --flood, '50000000', --file, written, --forever]}}
+    - {{name: loud, command: [{STUB}, --flood, '10000000', --file, written, --forever]}}
     - {{name: crash, command: [sh, -c, 'echo again; echo x >> runs; exit 1'], restartBackoff: {{initial: 5ms, max: 5ms}}}}"
     )
 }
