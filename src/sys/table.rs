@@ -101,8 +101,8 @@ enum Phase {
     Running,
     /// Its exec failed, which was reported. Only to be reaped.
     Failed,
-    /// Its first process is reaped, something of its session is left. The witness is part of that: while it lives, the
-    /// session is not empty. Without one (no pidfds here) any stranger's death makes us look.
+    /// Its first process is reaped, something of its session is left. The witness is part of that: its death makes us
+    /// look for another one. Without one (no pidfds here, or it left the session) any stranger's death does.
     Leaderless(Option<Witness>),
 }
 

@@ -153,12 +153,12 @@ impl Kit {
             }
             checked = self.seen.len();
             let wait = self.table.wait(&mut self.seen);
-            if tokio::time::timeout_at(deadline, wait).await.is_err() {
-                panic!(
-                    "{what} did not happen within {SOON:?}; seen: {:?}",
-                    self.tail()
-                );
-            }
+            let waited = tokio::time::timeout_at(deadline, wait).await;
+            assert!(
+                waited.is_ok(),
+                "{what} did not happen within {SOON:?}; seen: {:?}",
+                self.tail()
+            );
         }
     }
 

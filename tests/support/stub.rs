@@ -28,6 +28,7 @@
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::exit,
+    clippy::panic,
     reason = "a test's child"
 )]
 

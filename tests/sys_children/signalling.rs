@@ -37,7 +37,7 @@ fn signals(kit: &Kit) -> Vec<Signal> {
     kit.seen.iter().filter_map(of).collect()
 }
 
-fn of_a_set() {
+pub(crate) fn of_a_set() {
     with_table(async |mut kit| {
         let run = kit.stub(&["--exit", "1"]).await;
         let pid = kit.spawned(run).await;

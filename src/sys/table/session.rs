@@ -40,7 +40,10 @@ impl Boundary {
 
 /// One of what is left, held so that its death is reported.
 #[derive(Debug)]
-pub(super) struct Witness(OwnedFd);
+pub(super) struct Witness {
+    pid: Pid,
+    handle: OwnedFd,
+}
 
 impl Witness {
     /// `None` when it is dead, or has left, or there are no pidfds here.
@@ -48,11 +51,11 @@ impl Witness {
         let handle = call::pidfd(pid)?;
         // After the handle: while that process lives, the number is its own.
         let there = boundary.holds(pid, leader) && Stat::read(pid).is_some_and(|s| s.is_alive());
-        there.then_some(Witness(handle))
+        there.then_some(Witness { pid, handle })
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.handle.as_fd()
     }
 }
 
@@ -239,12 +242,15 @@ impl Processes {
 }
 
 impl Table {
-    /// Leaderless runs whose end no handle will tell.
+    /// Leaderless runs whose end nobody will tell: they have no witness, or it has left the session without dying.
     pub(super) fn without_witness(&self) -> Vec<RunId> {
-        let blind = |run: &&RunId| {
-            self.runs
-                .get(run)
-                .is_some_and(|run| matches!(run.phase, Phase::Leaderless(None)))
+        let blind = |run: &&RunId| match self.runs.get(run) {
+            Some(entry) => match &entry.phase {
+                Phase::Leaderless(Some(witness)) => !entry.boundary.holds(witness.pid, entry.pid),
+                Phase::Leaderless(None) => true,
+                Phase::Starting(_) | Phase::Running | Phase::Failed => false,
+            },
+            None => false,
         };
         self.leaderless.values().filter(blind).copied().collect()
     }
