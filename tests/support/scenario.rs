@@ -23,7 +23,7 @@ pub(crate) type Scenario = (&'static str, fn());
 const VARIABLE: &str = "PODINIT_TEST_SCENARIO";
 
 /// A scenario that takes longer has failed.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs one scenario when this process was started for it, else all that the arguments ask for.
 pub(crate) fn run(scenarios: &[Scenario]) -> ExitCode {

@@ -32,6 +32,7 @@
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::exit,
+    clippy::panic,
     reason = "a test's child"
 )]
 

@@ -111,7 +111,7 @@ fn scatter() {
     });
 }
 
-fn burst() {
+pub(crate) fn burst() {
     with_table(async |mut kit| {
         let run = kit.stub(&["--burst", "3000", "--forever"]).await;
         assert_eq!(kit.line(run), "ready");

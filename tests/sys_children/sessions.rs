@@ -32,7 +32,7 @@ fn members_of(session: i32) -> Vec<i32> {
     processes(|stat| stat.session == session && stat.is_alive())
 }
 
-fn holder() {
+pub(crate) fn holder() {
     with_table(async |mut kit| {
         let run = kit.spawn(&stub(&[
             "--ignore",
@@ -76,7 +76,7 @@ fn holder() {
     });
 }
 
-fn own_groups() {
+pub(crate) fn own_groups() {
     with_table(async |mut kit| {
         let args = [
             "--group",
@@ -155,7 +155,7 @@ fn aside() {
     });
 }
 
-fn chain() {
+pub(crate) fn chain() {
     with_table(async |mut kit| {
         let run = kit.spawn(&stub(&[
             "--chain", "20000", "--chain", "20000", "--say", "up",
@@ -181,7 +181,7 @@ fn chain() {
     });
 }
 
-fn one_by_one() {
+pub(crate) fn one_by_one() {
     with_table(async |mut kit| {
         let run = kit.spawn(&stub(&["--hold", "20", "--say", "up"]));
         let pid = kit.spawned(run).await;
@@ -241,7 +241,7 @@ fn childless() {
     });
 }
 
-fn nested_orphans() {
+pub(crate) fn nested_orphans() {
     with_table(async |mut kit| {
         // Each daemon ignores TERM and holds children that do not: they come to us when it is killed.
         let script = "trap '' TERM; setsid sh -c 'sleep 1000 & setsid sleep 1000 & sleep 1000; sleep 1000' & sleep 1000";

@@ -37,16 +37,17 @@ fn signals(kit: &Kit) -> Vec<Signal> {
     kit.seen.iter().filter_map(of).collect()
 }
 
-fn of_a_set() {
+pub(crate) fn of_a_set() {
     with_table(async |mut kit| {
-        let run = kit.stub(&["--exit", "1"]).await;
+        let run = kit.stub(&["--forever"]).await;
         let pid = kit.spawned(run).await;
+        kit.seen.clear();
+        kit.kill(run);
         until("it is dead", || !is_alive(pid));
         let mut sent = SignalMode::Set.delivered();
         for signal in &sent {
             send_self(*signal);
         }
-        kit.seen.clear();
         kit.exited(run).await;
         sent.sort();
         assert_eq!(signals(&kit), sent);

@@ -4,7 +4,7 @@
 //! its own is an orphan, not a leftover. Everything in a session descends from its leader, and whoever's parent dies
 //! becomes our child; so a session without its leader can only have members when we have a child that is no leader.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::domain::event::Event;
@@ -40,7 +40,10 @@ impl Boundary {
 
 /// One of what is left, held so that its death is reported.
 #[derive(Debug)]
-pub(super) struct Witness(OwnedFd);
+pub(super) struct Witness {
+    pid: Pid,
+    handle: OwnedFd,
+}
 
 impl Witness {
     /// `None` when it is dead, or has left, or there are no pidfds here.
@@ -48,11 +51,11 @@ impl Witness {
         let handle = call::pidfd(pid)?;
         // After the handle: while that process lives, the number is its own.
         let there = boundary.holds(pid, leader) && Stat::read(pid).is_some_and(|s| s.is_alive());
-        there.then_some(Witness(handle))
+        there.then_some(Witness { pid, handle })
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.handle.as_fd()
     }
 }
 
@@ -239,19 +242,26 @@ impl Processes {
 }
 
 impl Table {
-    /// Leaderless runs whose end no handle will tell.
-    pub(super) fn without_witness(&self) -> Vec<RunId> {
-        let blind = |run: &&RunId| {
-            self.runs
-                .get(run)
-                .is_some_and(|run| matches!(run.phase, Phase::Leaderless(None)))
+    /// Leaderless runs whose end nobody will tell: they have no witness, or it has left the session without dying.
+    pub(super) fn without_witness(&self) -> impl Iterator<Item = RunId> {
+        let blind = |run: &RunId| match self.runs.get(run) {
+            Some(entry) => match &entry.phase {
+                Phase::Leaderless(Some(witness)) => !entry.boundary.holds(witness.pid, entry.pid),
+                Phase::Leaderless(None) => true,
+                Phase::Starting(_) | Phase::Running | Phase::Failed => false,
+            },
+            None => false,
         };
-        self.leaderless.values().filter(blind).copied().collect()
+        self.leaderless
+            .values()
+            .filter(move |run| blind(run))
+            .copied()
     }
 
     /// Looks whether anything is left of these runs.
-    pub(super) fn look_again(&mut self, doubtful: &[RunId], events: &mut Vec<Event>) {
-        let mut questions = Vec::new();
+    pub(super) fn look_again(&mut self, doubtful: &BTreeSet<RunId>, events: &mut Vec<Event>) {
+        let mut asked = Vec::new();
+        let mut over = Vec::new();
         for run in doubtful {
             let Some(entry) = self.runs.get_mut(run) else {
                 continue;
@@ -263,29 +273,28 @@ impl Table {
                 self.poller.remove(witness.as_fd());
             }
             // Somebody else has the number: then the session that had it is over.
-            if !call::is_taken(entry.pid) {
-                questions.push((entry.pid, entry.boundary));
+            if call::is_taken(entry.pid) {
+                over.push(*run);
+            } else {
+                asked.push((*run, entry.pid, entry.boundary));
             }
         }
-        let mut answers = if questions.is_empty() {
-            HashMap::new()
-        } else {
-            self.processes.left(&questions)
-        };
-        for run in doubtful {
-            let Some(entry) = self.runs.get(run) else {
-                continue;
-            };
-            if !matches!(entry.phase, Phase::Leaderless(_)) {
-                continue;
+        if !asked.is_empty() {
+            let questions: Vec<(Pid, Boundary)> = asked
+                .iter()
+                .map(|(_, pid, boundary)| (*pid, *boundary))
+                .collect();
+            let answers = self.processes.left(&questions);
+            for (run, pid, _) in asked {
+                match answers.get(&pid) {
+                    Some(left) if left.count() > 0 => self.watch(run, left),
+                    Some(_) | None => over.push(run),
+                }
             }
-            let left = answers.remove(&entry.pid).unwrap_or_default();
-            if left.count() == 0 {
-                self.forget(*run);
-                events.push(Event::SessionEmpty { run: *run });
-            } else {
-                self.watch(*run, &left);
-            }
+        }
+        for run in over {
+            self.forget(run);
+            events.push(Event::SessionEmpty { run });
         }
     }
 
