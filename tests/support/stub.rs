@@ -33,6 +33,7 @@
     clippy::print_stdout,
     clippy::exit,
     clippy::panic,
+    clippy::panic,
     reason = "a test's child"
 )]
 
