@@ -33,7 +33,6 @@
     clippy::print_stdout,
     clippy::exit,
     clippy::panic,
-    clippy::panic,
     reason = "a test's child"
 )]
 
