@@ -114,13 +114,21 @@ fn run_command(
     let host = Host::read();
     let terminal = host.stdin_is_terminal;
     let seat = load::Seat::new(&start, &host, environment);
-    let plan = load::command(argv, seat)?;
+    let plan = match load::command(argv, seat) {
+        Ok(plan) => plan,
+        Err(failure) => {
+            last_words::complain(&failure.message);
+            return Ok(failure.code);
+        }
+    };
     let (sender, mailbox) = mpsc::channel(MAILBOX);
-    sender.try_send(Event::Loaded(Arc::new(plan)))?;
     let logs = Arc::new(silent::Silent);
-    let engine = engine(start, &logs, sender, mailbox, terminal)?;
-    let outcome = drive(engine, logs.as_ref());
-    if matches!(outcome.code, 126 | 127) {
+    let mut running = engine(start, &logs, sender, mailbox, terminal)?;
+    // Signals may be pending already: they are for the child.
+    running.0.begin_with(Event::Loaded(Arc::new(plan)));
+    let outcome = drive(running, logs.as_ref());
+    // Its own codes 126 and 127 are its own business.
+    if outcome.about.is_some() {
         last_words::complain(&outcome.reason);
     }
     Ok(outcome.code)

@@ -6,7 +6,6 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::anyhow;
 use tokio::sync::mpsc;
 
 use crate::config::{self, Source};
@@ -105,15 +104,18 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
 }
 
 /// The plan of one command.
-pub(super) fn command(argv: Vec<OsString>, seat: Seat) -> anyhow::Result<Plan> {
-    command_plan(argv, &seat.view()).map_err(|problems| anyhow!(told(&problems)))
+pub(super) fn command(argv: Vec<OsString>, seat: Seat) -> Result<Plan, LoadFailure> {
+    command_plan(argv, &seat.view()).map_err(|problems| invalid(told(&problems)))
+}
+
+fn invalid(message: String) -> LoadFailure {
+    LoadFailure {
+        code: INVALID,
+        message,
+    }
 }
 
 fn load(source: &Source, seat: Seat, logs: &impl Logs) -> Result<Plan, LoadFailure> {
-    let invalid = |message| LoadFailure {
-        code: INVALID,
-        message,
-    };
     let document = config::read(source, &seat.start_dir)
         .map_err(|error| invalid(error.to_problem().to_string()))?;
     // A variable that is no text overrides no field.

@@ -1,4 +1,8 @@
 //! Files that a spec names: `valueFrom.file`, `envFrom`. Read whole, bounded, never waited for when they are no files.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge: reads the files that a spec names"
+)]
 
 use std::fs::File;
 use std::io::Read as _;

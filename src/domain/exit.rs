@@ -120,10 +120,25 @@ pub struct SpawnFailure {
     pub errno: i32,
 }
 
+impl SpawnFailure {
+    /// The same about a command, by name.
+    pub fn of(self, command: &str) -> String {
+        match self.step {
+            SpawnStep::Exec => {
+                format!("failed to execute `{command}`: {}", errno_text(self.errno))
+            }
+            _ => format!("failed to start `{command}`: {self}"),
+        }
+    }
+}
+
 fn errno_text(errno: i32) -> String {
     if errno == 0 {
-        "no answer".to_owned()
-    } else {
-        std::io::Error::from_raw_os_error(errno).to_string()
+        return "no answer".to_owned();
+    }
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }

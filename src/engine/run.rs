@@ -22,6 +22,7 @@ pub struct Engine<C, L, R> {
     system: System,
     executor: Executor<C, L, R>,
     mailbox: mpsc::Receiver<Event>,
+    first: Option<Event>,
     clock: fn() -> Now,
 }
 
@@ -39,20 +40,26 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
             system,
             executor: Executor::new(children, logs, requests),
             mailbox,
+            first: None,
             clock,
         }
     }
 
+    /// What comes before everything else, signals too.
+    pub fn begin_with(&mut self, event: Event) {
+        self.first = Some(event);
+    }
+
     /// Runs until the system is done. Never fails: what goes wrong outside is an event.
     pub async fn run(&mut self) -> Outcome {
-        let mut events = VecDeque::new();
+        let mut events = VecDeque::from_iter(self.first.take());
         loop {
-            self.next(&mut events).await;
             while let Some(event) = events.pop_front() {
                 if let Some(outcome) = self.turn(event, &mut events) {
                     return outcome;
                 }
             }
+            self.next(&mut events).await;
         }
     }
 

@@ -335,7 +335,7 @@ fn every_fact_has_words() {
         info plan accepted
         warn SIGHUP ignored: no reload
         info started
-        error failed to execute its command: No such file or directory (os error 2)
+        error failed to execute its command: No such file or directory
         warn exited after 1.0s: exit code 3
         info restarting in 1.0s
         info completed

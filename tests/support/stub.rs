@@ -5,9 +5,11 @@
 //! | `--say TEXT` | writes a line |
 //! | `--state` | writes what it is as one line of JSON |
 //! | `--flood BYTES` | writes so many bytes in lines of 100 |
+//! | `--pieces TEXT` | writes a line once for each place in it, in two pieces, cut there |
 //! | `--echo` | copies stdin to stdout, line by line |
 //! | `--ignore SIGNAL` | ignores it; what it forks does too |
 //! | `--trap SIGNAL MS CODE` | on the signal says `trapped SIGNAL`, takes its time, exits with the code |
+//! | `--trap-all` | on each signal that can be caught says `got NUMBER` and goes on |
 //! | `--raise SIGNAL` | sends it to itself |
 //! | `--delay MS` | waits |
 //! | `--forever` | waits until a signal ends it |
@@ -17,9 +19,12 @@
 //! | `--leaver` | forks a child that leaves the session once its parent is dead |
 //! | `--aside MS` | forks a child that leaves the session, and whose own child stays for a time, and is reaped by it |
 //! | `--chain MS` | forks a child that forks another one and ends, and so on, for a time |
-//! | `--burst N` | makes orphans that end all at once |
+//! | `--scatter N` | makes orphans, one after the other as fast as it can, that end at once |
+//! | `--burst N` | makes orphans that all end at the same moment |
+//! | `--storm N` | forks so many such chains, without an end |
 //! | `--thread MS CODE` | the first thread ends; another exits after a time |
 //! | `--file PATH` | makes a file |
+//! | `--mark TEXT` | nothing: the text is in the command line, for tests to find it by |
 //! | `--exit CODE` | exits |
 
 #![allow(unsafe_code, reason = "fork and signals")]
@@ -27,6 +32,7 @@
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::exit,
+    clippy::panic,
     reason = "a test's child"
 )]
 
@@ -39,6 +45,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use podinit::domain::signal::Signal;
+
+#[path = "stub/hard.rs"]
+mod hard;
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -55,6 +64,7 @@ fn act(action: &str, args: &mut impl Iterator<Item = String>) {
         "--echo" => echo(),
         "--ignore" => set_handler(signal(args), libc::SIG_IGN),
         "--trap" => trap(signal(args), next(args), next(args)),
+        "--trap-all" => hard::trap_all(),
         "--raise" => raise(signal(args)),
         "--delay" => sleep(next(args)),
         "--forever" => forever(),
@@ -68,7 +78,11 @@ fn act(action: &str, args: &mut impl Iterator<Item = String>) {
         "--leaver" => leaver(),
         "--aside" => aside(next(args)),
         "--chain" => chain(next(args)),
+        "--scatter" => scatter(next(args)),
         "--burst" => burst(next(args)),
+        "--storm" => hard::storm(next(args)),
+        "--pieces" => hard::pieces(&text(args)),
+        "--mark" => drop(text(args)),
         "--thread" => thread(next(args), next(args)),
         "--file" => {
             std::fs::write(text(args), "").expect("the file can be made");
@@ -239,6 +253,14 @@ fn chain(millis: u64) {
             }
         }
     });
+}
+
+fn scatter(count: usize) {
+    for _ in 0..count {
+        wait_for(fork(|| {
+            fork(|| {});
+        }));
+    }
 }
 
 fn burst(count: usize) {

@@ -173,21 +173,26 @@ impl System {
         })
     }
 
-    /// `--` mode: the child's own code, whatever we did to it.
+    /// `--` mode: the child's own code, whatever we did to it. It is about the child only when there was none.
     fn command_code(&self) -> (u8, String, Option<Arc<Label>>) {
         debug_assert_eq!(
             self.plan.as_ref().map(|plan| plan.mode),
             Some(Mode::Command)
         );
-        let ended = self.units.first().and_then(|unit| unit.machine.last());
-        match ended.map(|ended| ended.how) {
+        let undone = || (UNDONE, "stopped before it began".to_owned(), None);
+        let (Some(plan), Some(unit)) = (&self.plan, self.units.first()) else {
+            return undone();
+        };
+        match unit.machine.last().map(|ended| ended.how) {
             Some(RunEnd::Exit(exit)) => (exit.shell_code(), exit.to_string(), None),
             Some(RunEnd::SpawnFailed(failure)) => {
-                (unexecutable(failure), failure.to_string(), None)
+                let instance = plan.instance(unit.id);
+                let command = instance.launch.argv.first();
+                let command = command.map_or_else(String::new, |c| c.to_string_lossy().into());
+                let label = Some(Arc::clone(&instance.label));
+                (unexecutable(failure), failure.of(&command), label)
             }
-            Some(RunEnd::PreStartFailed) | None => {
-                (UNDONE, "stopped before it began".to_owned(), None)
-            }
+            Some(RunEnd::PreStartFailed) | None => undone(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::spec::problem::{FieldPath, Problem};
 pub fn command_plan(argv: Vec<OsString>, host: &HostView) -> Result<Plan, Vec<Problem>> {
     let mut problems = Vec::new();
     let (grace, source) = grace(None, host, &mut problems);
-    let Some(program) = argv.first().filter(|program| !program.is_empty()) else {
+    let Some(program) = argv.first() else {
         problems.push(Problem::error(
             FieldPath::ROOT,
             "there is no command after --",
