@@ -101,6 +101,12 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
             // Closed: whoever could send is gone, and nothing more comes from there.
             Some(event) = self.mailbox.recv() => happened.push(event),
         }
+        // What keeps happening outside must not keep the timers from their turn.
+        let now = (self.clock)().mono;
+        let due = self.system.next_deadline().is_some_and(|at| at <= now);
+        if due && !matches!(happened.last(), Some(Event::Tick)) {
+            happened.push(Event::Tick);
+        }
         events.extend(happened);
     }
 
