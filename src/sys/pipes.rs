@@ -1,0 +1,116 @@
+//! The pipes of a run: two for its output, one by which the child says whether its exec succeeded.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::{Gid, Uid, fchown, pipe2};
+
+use crate::domain::exit::{SpawnFailure, SpawnStep};
+use crate::domain::plan::Identity;
+use crate::ports::LogPipes;
+
+use super::after_fork;
+
+/// Room in a log pipe, where the kernel grants it: fewer wake-ups of the logs thread under load.
+const PIPE_BYTES: libc::c_int = 256 * 1024;
+
+/// Read ends, ours for the run's life: should the logs thread start anew, no child gets a PIPE signal.
+#[derive(Debug)]
+pub(super) struct LogEnds {
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
+/// Write ends, for the child.
+#[derive(Debug)]
+pub(super) struct LogWriters {
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+}
+
+impl LogEnds {
+    /// Makes both pipes. `roomy` asks for large ones: an unprivileged user gets only so many before the kernel makes all
+    /// further ones tiny (fs.pipe-user-pages-soft), so only the first runs do.
+    pub(super) fn make(
+        owner: Option<&Identity>,
+        roomy: bool,
+    ) -> Result<(LogEnds, LogWriters), SpawnFailure> {
+        let make = || {
+            let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(pipe_failure)?;
+            if let Some(identity) = owner {
+                // Else the child could write to it, but not open it again as /dev/stderr. Refused without CAP_CHOWN,
+                // and then it has to do without that.
+                let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+                let _ = fchown(&write, Some(uid), Some(gid));
+            }
+            if roomy {
+                let _ = fcntl(&write, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+            }
+            Ok((read, write))
+        };
+        let (stdout, stdout_writer) = make()?;
+        let (stderr, stderr_writer) = make()?;
+        let ends = LogEnds { stdout, stderr };
+        let writers = LogWriters {
+            stdout: stdout_writer,
+            stderr: stderr_writer,
+        };
+        Ok((ends, writers))
+    }
+
+    /// Descriptors of their own on the same pipes.
+    pub(super) fn duplicate(&self) -> io::Result<LogPipes> {
+        Ok(LogPipes {
+            stdout: self.stdout.try_clone()?,
+            stderr: self.stderr.try_clone()?,
+        })
+    }
+}
+
+pub(super) fn pipe_failure(errno: impl Into<io::Error>) -> SpawnFailure {
+    SpawnFailure {
+        step: SpawnStep::Pipe,
+        errno: errno.into().raw_os_error().unwrap_or(0),
+    }
+}
+
+/// Our end of the pipe that a child answers on. It closes by itself on exec, so the end of file means success.
+#[derive(Debug)]
+pub(super) struct StatusPipe(OwnedFd);
+
+/// What a child answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing yet.
+    None,
+    /// Its exec succeeded, or it was killed before: its end will tell.
+    Executed,
+    /// A step failed.
+    Failed(SpawnFailure),
+}
+
+impl StatusPipe {
+    /// Ours, and the child's.
+    pub(super) fn make() -> Result<(StatusPipe, OwnedFd), SpawnFailure> {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(pipe_failure)?;
+        Ok((StatusPipe(read), write))
+    }
+
+    pub(super) fn read(&self) -> Answer {
+        let mut message = [0; after_fork::MESSAGE_BYTES];
+        loop {
+            return match nix::unistd::read(&self.0, &mut message) {
+                Ok(0) => Answer::Executed,
+                // Written at once, so never read in part.
+                Ok(_) => Answer::Failed(after_fork::failure_of(message)),
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(_) => Answer::None,
+            };
+        }
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
