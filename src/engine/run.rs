@@ -97,6 +97,12 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
             Some(event) = self.mailbox.recv() => happened.push(event),
         }
         events.extend(happened);
+        // In a storm of exits there is always one more of them: deadlines and messages have their turn all the same.
+        let deadline = self.system.next_deadline();
+        if deadline.is_some_and(|deadline| deadline <= (self.clock)().mono) {
+            events.push_back(Event::Tick);
+        }
+        events.extend(self.mailbox.try_recv());
     }
 
     /// After an internal error: ends every child as well as can be, without the system. At most 5 s, then KILL.
@@ -119,6 +125,10 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
                         return;
                     }
                     self.executor.before(&event);
+                }
+                // In a storm nothing ever waits, and the timeout below has no turn.
+                if tokio::time::Instant::now() >= deadline {
+                    return;
                 }
             }
         };
