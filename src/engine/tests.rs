@@ -1,6 +1,6 @@
 //! The loop with fakes, for what real children cannot be made to do.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,12 +28,12 @@ const EAGAIN: i32 = 11;
 struct Table {
     forks_fail: u32,
     panics: bool,
-    /// Something ends at every turn.
-    floods: bool,
     spawned: Vec<RunId>,
     signals: Vec<(RunId, Signal)>,
     ending: Vec<Signal>,
     pending: Vec<Event>,
+    /// There is always something, until a child was spawned; so many times at most.
+    storm: u32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -82,13 +82,16 @@ impl Children for FakeChildren {
 
     async fn wait(&mut self, events: &mut Vec<Event>) {
         assert!(!self.0.borrow().panics, "as told");
-        let mut pending = std::mem::take(&mut self.0.borrow_mut().pending);
-        if self.0.borrow().floods {
-            // Each turn takes a little time, and is over at once.
-            tokio::time::advance(Duration::from_micros(100)).await;
-            pending.push(Event::OrphansReaped(1));
-        }
-        if pending.is_empty() {
+        let pending = {
+            let mut table = self.0.borrow_mut();
+            if table.storm > 0 && table.spawned.is_empty() {
+                table.storm -= 1;
+                assert!(table.storm > 0, "something waits all the time");
+                events.push(Event::OrphansReaped(1));
+            }
+            std::mem::take(&mut table.pending)
+        };
+        if pending.is_empty() && events.is_empty() {
             std::future::pending::<()>().await;
         }
         events.extend(pending);
@@ -189,22 +192,43 @@ async fn a_flood_of_messages_does_not_hold_a_signal_up() {
     assert!(!sender.is_closed());
 }
 
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A clock that goes on by a millisecond whenever somebody looks, as nobody waits.
+fn clock_of_calls() -> Now {
+    let calls = CALLS.get() + 1;
+    CALLS.set(calls);
+    Now {
+        mono: Mono::ZERO + Duration::from_millis(calls),
+        wall: Wall(0),
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_exits_does_not_hold_the_timers_up() {
-    let (mut engine, children, _sender) = engine(set(vec![service("a")]).plan);
-    children.0.borrow_mut().forks_fail = 1;
-    children.0.borrow_mut().floods = true;
+async fn a_storm_of_exits_holds_neither_messages_nor_timers_up() {
+    let (sender, mailbox) = mpsc::channel(MAILBOX);
+    let children = FakeChildren::default();
+    *children.0.borrow_mut() = Table {
+        storm: 100_000,
+        forks_fail: 1,
+        ..Table::default()
+    };
+    let system = System::new(Config::default(), clock_of_calls());
+    let logs = Arc::new(FakeLogs::default());
     let table = children.0.clone();
-    // The restart after the failed fork is due in a second.
+    let mut engine = Engine::new(system, children, logs, NoRequests, mailbox, clock_of_calls);
+    let plan = set(vec![service("a")]).plan;
+    sender.try_send(Event::Loaded(Arc::new(plan))).unwrap();
     let until_spawned = async {
         while table.borrow().spawned.is_empty() {
             tokio::task::yield_now().await;
         }
+        sender.try_send(Event::Signal(Signal::TERM)).unwrap();
     };
-    tokio::select! {
-        _ = engine.run() => unreachable!("nobody stops it"),
-        () = until_spawned => {}
-    }
+    let (outcome, ()) = tokio::join!(engine.run(), until_spawned);
+    assert_eq!(outcome.code, 0);
 }
 
 #[tokio::test(start_paused = true)]

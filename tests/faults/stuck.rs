@@ -136,7 +136,7 @@ fn a_storm_of_forks_that_ignores_term_is_gone_at_the_end() {
     .mode(As::PlainChild)
     .start();
     podinit.wait_for("it", |line| line.get("message") == "up");
-    assert!(with_mark(&mark).len() > 10);
+    assert!(!with_mark(&mark).is_empty());
     let finished = podinit.stop();
     assert_eq!(finished.code, 124, "{}", finished.story());
     assert_eq!(with_mark(&mark), Vec::<i32>::new());

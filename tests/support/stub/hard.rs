@@ -1,11 +1,14 @@
 //! What is hard on a supervisor.
 
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use super::{fork, set_handler, sleep};
 
 /// How long a link of a storm's chain lives.
 const LINK_MILLIS: u64 = 30;
+/// How long a storm lasts at most.
+const STORM: Duration = Duration::from_secs(15);
 
 /// Every signal that can be caught is told of, and nothing else comes of it.
 pub(super) fn trap_all() {
@@ -29,11 +32,12 @@ pub(super) fn trap_all() {
 }
 
 /// Chains of processes: each lives for a moment, forks the next one and ends. So there are always `count` of them, and
-/// never the same.
+/// never the same. Over after a while, should the test fail.
 pub(super) fn storm(count: usize) {
+    let until = Instant::now() + STORM;
     for _ in 0..count {
         fork(|| {
-            loop {
+            while Instant::now() < until {
                 sleep(LINK_MILLIS);
                 // SAFETY: this process has one thread.
                 match unsafe { libc::fork() } {
