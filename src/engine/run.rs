@@ -63,22 +63,27 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
         }
     }
 
-    /// One event, its effects and facts. Answers that are there at once are put into `events`.
+    /// One event, its effects and facts. Answers that are there at once are put into `events`. Effects come first: a
+    /// restart does not wait for the log threads that a record wakes.
     fn turn(&mut self, event: Event, events: &mut VecDeque<Event>) -> Option<Outcome> {
-        self.executor.before(&event);
+        let over = Executor::<C, L, R>::over(&event);
         let outbox = self.system.step(event, (self.clock)());
-        let logs = self.executor.logs();
-        for fact in outbox.facts {
-            logs.record(publish::record(fact));
-        }
+        let mut ended = None;
         for effect in outbox.effects {
             match self.executor.start(effect) {
                 Executed::Started => {}
                 Executed::Answered(event) => events.push_back(event),
-                Executed::Exit(outcome) => return Some(outcome),
+                Executed::Exit(outcome) => ended = Some(outcome),
             }
         }
-        None
+        if let Some(run) = over {
+            self.executor.close(run);
+        }
+        let logs = self.executor.logs();
+        for fact in outbox.facts {
+            logs.record(publish::record(fact));
+        }
+        ended
     }
 
     /// Waits for at least one event.
@@ -118,7 +123,9 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
                     if matches!(event, Event::Childless) {
                         return;
                     }
-                    self.executor.before(&event);
+                    if let Some(run) = Executor::<C, L, R>::over(&event) {
+                        self.executor.close(run);
+                    }
                 }
             }
         };

@@ -10,7 +10,7 @@ use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
 use crate::domain::id::ProcessId;
 use crate::domain::plan::{Mode, Plan};
-use crate::domain::process::machine::Limits;
+use crate::domain::process::machine::{Limits, Machine};
 use crate::domain::process::phase::PhaseKind;
 use crate::domain::shutdown::deadline::{Deadlines, NO_ORDER};
 use crate::domain::shutdown::planner::{Reserves, Stage as Planned};
@@ -432,7 +432,12 @@ impl System {
                 self.kill_everything(now);
             }
             // Killed, and still not gone: stuck. We leave on time.
-            Step::PreStopHooks | Step::Processes => self.end_orphans(now),
+            Step::PreStopHooks | Step::Processes => {
+                for at in 0..self.units.len() as u32 {
+                    self.with_unit(at, now, Machine::leave_behind);
+                }
+                self.end_orphans(now);
+            }
             Step::Orphans { killed: false, .. } => {
                 let kill_at = self.vanished_by(now);
                 self.set_step(Step::Orphans {
@@ -464,7 +469,7 @@ impl System {
         }
         self.cut_set_hook(now);
         for at in 0..self.units.len() as u32 {
-            self.with_unit(at, now, super::super::process::machine::Machine::kill);
+            self.with_unit(at, now, Machine::kill);
         }
         self.shared.kill_all_remains();
         self.arm_stop(vanished_by);

@@ -667,21 +667,41 @@ fn a_second_interrupt_with_a_terminal_hurries() {
     }
 }
 
-#[test]
-fn what_outlives_kill_is_called_stuck_and_we_leave_on_time() {
-    let immortal = Behaviour {
+fn immortal() -> Behaviour {
+    Behaviour {
         immortal: true,
         stops_in: None,
         ..Behaviour::default()
-    };
+    }
+}
+
+#[test]
+fn what_outlives_kill_is_called_stuck_and_we_leave_on_time() {
     let mut world = set(vec![service("a").grace(1.0), service("b")])
         .grace(10.0)
         .world()
-        .child("a", immortal);
+        .child("a", immortal());
     world.signal(1.0, Signal::TERM);
     assert_eq!(world.code(), 124);
     assert!(world.now.as_nanos() <= 11_000_000_000, "{}", world.trace);
     assert!(world.trace.contains("a-0 is stuck"), "{}", world.trace);
+}
+
+#[test]
+fn what_the_deadline_itself_could_not_kill_is_called_stuck_too() {
+    let mut world = set(vec![
+        service("a"),
+        service("b").after("a", Condition::Ready),
+    ])
+    .grace(10.0)
+    .world()
+    .child("a", immortal())
+    .child("b", immortal());
+    world.signal(1.0, Signal::TERM);
+    assert_eq!(world.code(), 124);
+    for stuck in ["a-0 is stuck", "b-0 is stuck"] {
+        assert_eq!(world.trace.matches(stuck).count(), 1, "{}", world.trace);
+    }
 }
 
 fn command() -> Set {

@@ -196,6 +196,19 @@ impl Machine {
         });
     }
 
+    /// The set ends without waiting any longer for what was killed.
+    pub fn leave_behind(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        match self.phase {
+            Phase::Killed { .. } => self.call_stuck(me, cx),
+            Phase::Clearing {
+                killed: true,
+                step_at,
+                ..
+            } if step_at != Mono::NEVER => self.call_stuck(me, cx),
+            _ => {}
+        }
+    }
+
     pub(super) fn call_stuck(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
         let run = match &mut self.phase {
             Phase::Killed { live, why, .. } => {
