@@ -3,6 +3,8 @@
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
     reason = "a test is at the edge"
 )]
 
