@@ -224,7 +224,7 @@ impl Logs for Pipeline {
         let (answer, lost) = sync_channel(1);
         let start = Instant::now();
         // A little before the limit, so that the answer comes within it.
-        let until = start + limit.saturating_sub((limit / 8).min(Duration::from_millis(20)));
+        let until = start + limit.saturating_sub((limit / 8).min(Duration::from_millis(100)));
         if self.inbox.push(Command::Finish { until, answer }).is_err() {
             return;
         }

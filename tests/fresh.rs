@@ -52,10 +52,9 @@ fn the_program_prints_what_is_committed() {
         String::from_utf8(output.stdout).unwrap()
     };
     let files = cli::crd::files().unwrap();
-    let documents: String = files
+    let documents = files
         .iter()
-        .map(|(_, text)| format!("---\n{text}"))
-        .collect();
+        .fold(String::new(), |all, (_, text)| all + "---\n" + text);
     assert_eq!(print("crd"), documents);
     assert_eq!(print("schema"), cli::schema::text().unwrap());
     assert_eq!(

@@ -81,7 +81,7 @@ fn a_thousand_runs_cost_no_wake_up_and_little_memory() {
     let output = read_all(output.into_inner());
     let before = status("/proc/self", "RssAnon:");
     for child in &mut children {
-        child.stdout.write_all(&[b'x'; UNFINISHED]).unwrap();
+        child.stdout.write_all(&vec![b'x'; UNFINISHED]).unwrap();
     }
     until("all is read", || {
         rig.pipeline.stats().read_bytes >= RUNS * UNFINISHED as u64
@@ -99,7 +99,7 @@ fn a_thousand_runs_cost_no_wake_up_and_little_memory() {
     }
     rig.pipeline.finish(DEADLINE);
     let text = within(&output).unwrap().unwrap();
-    let xs = text.iter().filter(|byte| **byte == b'x').count();
+    let xs = memchr::memchr_iter(b'x', &text).count();
     assert_eq!(xs, RUNS as usize * UNFINISHED);
     assert_eq!(rig.pipeline.stats().lost_lines, 0);
 }

@@ -2,8 +2,10 @@
 
 #![allow(
     missing_docs,
+    clippy::disallowed_methods,
     clippy::format_push_string,
     clippy::too_many_lines,
+    clippy::unwrap_used,
     reason = "a test"
 )]
 

@@ -44,11 +44,10 @@ fn check_process(fields: &str, expected: &Expect) {
 }
 
 fn process(fields: &str) -> String {
-    let mut text = format!("{HEAD}spec:\n  processes:\n    - name: web\n      command: [nginx]\n");
-    for line in fields.lines() {
-        text += &format!("      {line}\n");
-    }
-    text
+    let head = format!("{HEAD}spec:\n  processes:\n    - name: web\n      command: [nginx]\n");
+    fields
+        .lines()
+        .fold(head, |text, line| text + "      " + line + "\n")
 }
 
 #[test]

@@ -16,7 +16,9 @@ use podinit::spec::{
     },
     load,
     node::Node,
-    v1alpha1::{ProcessSet, ProcessSetSpec},
+    v1alpha1::{
+        Phase, ProcessReport, ProcessReportSpec, ProcessReportStatus, ProcessSet, ProcessSetSpec,
+    },
     yaml,
 };
 
@@ -73,6 +75,26 @@ fn a_custom_resource_of_a_newer_version_is_read() {
     let json = r#"{"processes": [{"name": "a", "command": ["b"], "fromTheFuture": {"x": 1}}]}"#;
     let spec: ProcessSetSpec = serde_json::from_str(json).unwrap();
     assert_eq!(spec.processes[0].name, "a");
+}
+
+/// A report has no spec; all of it is in the status subresource.
+#[test]
+fn a_report_is_all_status() {
+    let mut report = ProcessReport::new("shop-0.main", ProcessReportSpec {});
+    report.status = Some(ProcessReportStatus {
+        pod: "shop-0".into(),
+        phase: Phase::Running,
+        ready: "4/5".into(),
+        ..ProcessReportStatus::default()
+    });
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["kind"], "ProcessReport");
+    assert_eq!(json["status"]["phase"], "Running");
+    assert_eq!(json.get("spec"), None);
+    assert_eq!(
+        serde_json::from_value::<ProcessReport>(json).unwrap(),
+        report
+    );
 }
 
 /// The fixture says it has every field: it does, and a new field must be added to it.

@@ -8,6 +8,7 @@
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::exit,
     reason = "tests act at the edge"
 )]
 
@@ -18,12 +19,27 @@ mod kit;
 #[path = "support/scenario.rs"]
 mod scenario;
 
+#[path = "sys_children/commands.rs"]
+mod commands;
+#[path = "sys_children/places.rs"]
+mod places;
 #[path = "sys_children/reaping.rs"]
 mod reaping;
 #[path = "sys_children/sessions.rs"]
 mod sessions;
+#[path = "sys_children/signalling.rs"]
+mod signalling;
+#[path = "sys_children/spawning.rs"]
+mod spawning;
 
 fn main() -> ExitCode {
-    let groups = [reaping::ALL, sessions::ALL];
+    let groups = [
+        reaping::ALL,
+        sessions::ALL,
+        signalling::ALL,
+        spawning::ALL,
+        commands::ALL,
+        places::ALL,
+    ];
     scenario::run(&groups.concat())
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use crate::sys::host::Host;
 use crate::sys::pid1::Start;
 use crate::sys::{directories, limits};
 
+/// podinit could not do its work.
+const INTERNAL: u8 = 70;
 /// The spec is invalid or missing.
 const INVALID: u8 = 65;
 /// Something that must be done before the first process failed.
@@ -44,7 +47,7 @@ impl Seat {
     }
 
     /// Looks up the rest; this reads files.
-    fn view(self) -> HostView {
+    fn view(self, passwd: &[u8], group: &[u8]) -> HostView {
         let Host {
             uid,
             gid,
@@ -72,8 +75,8 @@ impl Seat {
                 sys_resource: capabilities.sys_resource,
                 sys_nice: capabilities.sys_nice,
             },
-            passwd: parse_passwd(&config::read_or_empty("/etc/passwd")),
-            group: parse_group(&config::read_or_empty("/etc/group")),
+            passwd: parse_passwd(passwd),
+            group: parse_group(group),
             rlimits: limits::own(self.nofile),
             nice: limits::nice(),
             oom_score_adj: limits::oom_score_adj(),
@@ -92,9 +95,14 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
     std::thread::Builder::new()
         .name("loader".to_owned())
         .spawn(move || {
-            let event = match load(&source, seat, logs.as_ref()) {
-                Ok(plan) => Event::Loaded(Arc::new(plan)),
-                Err(failure) => Event::LoadFailed(failure),
+            let loaded = catch_unwind(AssertUnwindSafe(|| load(&source, seat, logs.as_ref())));
+            let event = match loaded {
+                Ok(Ok(plan)) => Event::Loaded(Arc::new(plan)),
+                Ok(Err(failure)) => Event::LoadFailed(failure),
+                Err(_) => Event::LoadFailed(LoadFailure {
+                    code: INTERNAL,
+                    message: "internal error while loading the spec".to_owned(),
+                }),
             };
             limits::give_memory_back();
             // Closed: podinit is leaving.
@@ -105,7 +113,8 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
 
 /// The plan of one command.
 pub(super) fn command(argv: Vec<OsString>, seat: Seat) -> Result<Plan, LoadFailure> {
-    command_plan(argv, &seat.view()).map_err(|problems| invalid(told(&problems)))
+    // It runs as podinit itself: nobody has to be looked up.
+    command_plan(argv, &seat.view(&[], &[])).map_err(|problems| invalid(told(&problems)))
 }
 
 fn invalid(message: String) -> LoadFailure {
@@ -134,7 +143,9 @@ fn load(source: &Source, seat: Seat, logs: &impl Logs) -> Result<Plan, LoadFailu
             .map(|problem| loaded.placed(problem))
             .collect()
     };
-    let mut host = seat.view();
+    let passwd = config::read_or_empty("/etc/passwd").map_err(invalid)?;
+    let group = config::read_or_empty("/etc/group").map_err(invalid)?;
+    let mut host = seat.view(&passwd, &group);
     let needed = files_needed(&process_set.spec, &host.start_dir);
     host.files = config::read_files(needed);
     let (plan, warnings) =

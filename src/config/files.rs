@@ -1,4 +1,8 @@
 //! Files that a spec names: `valueFrom.file`, `envFrom`. Read whole, bounded, never waited for when they are no files.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge: reads the files that a spec names"
+)]
 
 use std::fs::File;
 use std::io::Read as _;
@@ -24,9 +28,14 @@ pub fn read_files(requests: Vec<FileRequest>) -> Files {
         .collect()
 }
 
-/// A file of the system; empty when there is none.
-pub fn read_or_empty(path: &str) -> Vec<u8> {
-    read_file(Path::new(path)).unwrap_or_default()
+/// A file of the system; empty when there is none. One that is there and cannot be read is an error: who is who would
+/// be a guess.
+pub fn read_or_empty(path: &str) -> Result<Vec<u8>, String> {
+    match read_file(Path::new(path)) {
+        Ok(content) => Ok(content),
+        Err(FileError::Missing) => Ok(Vec::new()),
+        Err(FileError::Failed(why)) => Err(format!("failed to read {path}: {why}")),
+    }
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {

@@ -151,6 +151,8 @@ pub enum Fact {
         source: GraceSource,
         /// Time until everything must be gone.
         budget: Duration,
+        /// The claims of all do not fit into it and were shortened.
+        shrunk: bool,
     },
     /// A repeated stop request changes nothing.
     StopRepeated {

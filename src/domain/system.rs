@@ -97,6 +97,8 @@ pub struct System {
     stop: Option<Stop>,
     verdict: Verdict,
     orphans: u64,
+    /// A SIGINT was among the stop requests; a second one with a terminal hurries.
+    interrupted: bool,
     /// Runs of every kind that began, and that ended.
     runs: (u64, u64),
     /// Processes whose board changed and whose neighbours have not been looked at.
@@ -120,6 +122,7 @@ impl System {
             stop: None,
             verdict: Verdict::default(),
             orphans: 0,
+            interrupted: false,
             runs: (0, 0),
             work: VecDeque::new(),
         }

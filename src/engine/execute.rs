@@ -52,16 +52,20 @@ impl<C: Children, L: Logs, R: Requests> Executor<C, L, R> {
         Arc::clone(&self.logs)
     }
 
-    /// What has to be done about an event before the system hears of it: a run that is over has nothing more to log.
-    pub fn before(&mut self, event: &Event) {
-        let over = match event {
+    /// The run that an event ends for good.
+    pub fn over(event: &Event) -> Option<RunId> {
+        match event {
             Event::Exited { run, left: 0, .. }
             | Event::SessionEmpty { run }
-            | Event::SpawnFailed { run, .. } => *run,
-            _ => return,
-        };
-        if self.live.remove(&over) {
-            self.logs.close(over);
+            | Event::SpawnFailed { run, .. } => Some(*run),
+            _ => None,
+        }
+    }
+
+    /// A run that is over has nothing more to log than its pipes hold.
+    pub fn close(&mut self, run: RunId) {
+        if self.live.remove(&run) {
+            self.logs.close(run);
         }
     }
 

@@ -62,6 +62,7 @@ fn of_the_set(fact: Fact) -> Record {
             grace,
             source,
             budget,
+            shrunk,
         } => about_set(
             Level::Info,
             format!("stopping on {why}"),
@@ -69,6 +70,7 @@ fn of_the_set(fact: Fact) -> Record {
                 ("graceSeconds", seconds(grace)),
                 ("graceSource", text(source_name(source))),
                 ("budgetSeconds", seconds(budget)),
+                ("claimsShortened", Value::Bool(shrunk)),
             ],
         ),
         Fact::StopRepeated { signal } => about_set(

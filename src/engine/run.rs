@@ -63,22 +63,27 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
         }
     }
 
-    /// One event, its effects and facts. Answers that are there at once are put into `events`.
+    /// One event, its effects and facts. Answers that are there at once are put into `events`. Effects come first: a
+    /// restart does not wait for the log threads that a record wakes.
     fn turn(&mut self, event: Event, events: &mut VecDeque<Event>) -> Option<Outcome> {
-        self.executor.before(&event);
+        let over = Executor::<C, L, R>::over(&event);
         let outbox = self.system.step(event, (self.clock)());
-        let logs = self.executor.logs();
-        for fact in outbox.facts {
-            logs.record(publish::record(fact));
-        }
+        let mut ended = None;
         for effect in outbox.effects {
             match self.executor.start(effect) {
                 Executed::Started => {}
                 Executed::Answered(event) => events.push_back(event),
-                Executed::Exit(outcome) => return Some(outcome),
+                Executed::Exit(outcome) => ended = Some(outcome),
             }
         }
-        None
+        if let Some(run) = over {
+            self.executor.close(run);
+        }
+        let logs = self.executor.logs();
+        for fact in outbox.facts {
+            logs.record(publish::record(fact));
+        }
+        ended
     }
 
     /// Waits for at least one event.
@@ -96,12 +101,13 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
             // Closed: whoever could send is gone, and nothing more comes from there.
             Some(event) = self.mailbox.recv() => happened.push(event),
         }
-        events.extend(happened);
-        // In a storm of exits there is always one more of them: deadlines and messages have their turn all the same.
-        let deadline = self.system.next_deadline();
-        if deadline.is_some_and(|deadline| deadline <= (self.clock)().mono) {
-            events.push_back(Event::Tick);
+        // What keeps happening outside must not keep timers and messages from their turn.
+        let now = (self.clock)().mono;
+        let due = self.system.next_deadline().is_some_and(|at| at <= now);
+        if due && !matches!(happened.last(), Some(Event::Tick)) {
+            happened.push(Event::Tick);
         }
+        events.extend(happened);
         events.extend(self.mailbox.try_recv());
     }
 
@@ -124,7 +130,9 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
                     if matches!(event, Event::Childless) {
                         return;
                     }
-                    self.executor.before(&event);
+                    if let Some(run) = Executor::<C, L, R>::over(&event) {
+                        self.executor.close(run);
+                    }
                 }
                 // In a storm nothing ever waits, and the timeout below has no turn.
                 if tokio::time::Instant::now() >= deadline {

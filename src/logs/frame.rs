@@ -286,7 +286,7 @@ mod tests {
     proptest! {
         #[test]
         fn frames_rejoin_to_the_input(
-            reads in prop::collection::vec(prop::collection::vec(prop_oneof![4 => Just(b'\n'), 1 => any::<u8>(), 8 => Just(b'a')], 0..80), 0..12),
+            reads in prop::collection::vec(prop::collection::vec(prop_oneof![4 => Just(b'\n'), 1 => any::<u8>(), 8 => Just(b'a')], 0..60), 0..8),
             max in 0_usize..100,
         ) {
             let input = reads.concat();

@@ -119,6 +119,7 @@ impl Reader {
         self.store.recover(self.doing == Doing::Writing);
         self.doing = Doing::Else;
         self.held = self.pipes.values().map(|pipe| pipe.framer.held()).sum();
+        self.paused = self.paused_pipes();
         let whole = memchr::memrchr(b'\n', &self.filling).map_or(0, |at| at + 1);
         self.filling.truncate(whole);
         self.out.put(std::mem::take(&mut self.filling));
@@ -166,7 +167,8 @@ impl Reader {
                 }
                 Command::Finish { until, answer } => {
                     self.finish = Some(Finish { until, answer });
-                    let all: Vec<u64> = self.pipes.keys().copied().collect();
+                    let mut all: Vec<u64> = self.pipes.keys().copied().collect();
+                    all.sort_unstable();
                     for id in all {
                         self.close(id);
                     }

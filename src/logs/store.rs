@@ -170,6 +170,11 @@ impl Store {
         self.backlog
     }
 
+    /// The number of sources.
+    pub(super) fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
     /// No source is waited for from now on.
     pub(super) fn stop_blocking(&mut self) {
         self.lossy = true;

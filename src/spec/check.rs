@@ -17,8 +17,9 @@ use rules::{Choice, List, Object, Unique};
 pub use rules::{Form, Rule};
 
 use super::{
+    nearest::did_you_mean,
     node::{Entry, Node, Value},
-    problem::{FieldPath, MAX_PROBLEMS, Position, Problem, did_you_mean, shown},
+    problem::{FieldPath, MAX_PROBLEMS, Position, Problem, shown},
 };
 
 /// What `ProcessSet.spec` must be.
@@ -114,6 +115,9 @@ impl Checker {
             node,
         } in entries
         {
+            if self.is_full() {
+                return;
+            }
             if let Some(field) = object.field(key) {
                 let path = &place.path.key(field.key);
                 let of = (object.name, field.key);

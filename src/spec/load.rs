@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::{
     check, de,
+    nearest::did_you_mean,
     node::{Node, Value},
     overrides,
-    problem::{FieldPath, MAX_PROBLEMS, Position, Problem, did_you_mean, shown},
+    problem::{FieldPath, MAX_PROBLEMS, Position, Problem, shown},
     v1alpha1::{ProcessSet, ProcessSetSpec},
     yaml,
 };

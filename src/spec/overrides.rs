@@ -13,8 +13,9 @@ use std::sync::Arc;
 use super::{
     check,
     check::rules::{Field, Object, Rule},
+    nearest::nearest,
     node::{Entry, Node, Scalar, Value},
-    problem::{FieldPath, Position, Problem, nearest, shown},
+    problem::{FieldPath, Position, Problem, shown},
 };
 
 const PREFIX: &str = "PODINIT_PROCESS_";

@@ -42,7 +42,10 @@ pub use process::{
     OnSuccess, PhpFpm, PhpFpmProfile, Process, RestartBackoff, RestartLimit, RestartPolicy,
     Traffic, UpdateStrategy, UpdateType,
 };
-pub use report::{CronReport, LastExit, Phase, ProcessReport, ProcessReportStatus, ProcessState};
+pub use report::{
+    CronReport, LastExit, Phase, ProcessReport, ProcessReportSpec, ProcessReportStatus,
+    ProcessState,
+};
 pub use security::{Rlimit, Rlimits, SecurityContext};
 pub use sidecar::{OnTimeout, QuitHttpPost, QuitPolicy, Sidecar, SidecarPreset};
 pub use status::{Condition, ConditionStatus, PodCounts, ProcessSetStatus, RolloutStatus};

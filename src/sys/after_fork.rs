@@ -229,6 +229,13 @@ unsafe fn take_identity(orders: &Orders<'_>) {
                 call(libc::SYS_setresuid, [uid, uid, uid, 0, 0]),
             );
         }
+        if orders.ids.is_some() {
+            // A change from one foreign user to another keeps ambient capabilities, which would come back with the
+            // exec. Kernels before 4.3 have none.
+            let option = c_long::from(libc::PR_CAP_AMBIENT);
+            let clear = c_long::from(libc::PR_CAP_AMBIENT_CLEAR_ALL);
+            call(libc::SYS_prctl, [option, clear, 0, 0, 0]);
+        }
         if orders.no_new_privs {
             let option = c_long::from(libc::PR_SET_NO_NEW_PRIVS);
             must(

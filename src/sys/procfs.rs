@@ -11,6 +11,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -67,28 +68,51 @@ impl Stat {
     }
 }
 
-/// The number that was given to a process last, in our PID namespace: the last field of `/proc/loadavg`. While it stays
-/// the same, nobody has forked.
-pub fn last_pid() -> Option<i32> {
-    let mut buffer = [0; 128];
-    let length = open("/proc/loadavg")?.read(&mut buffer).ok()?;
-    let text = std::str::from_utf8(&buffer[..length]).ok()?;
-    text.split_ascii_whitespace().next_back()?.parse().ok()
+/// Files of `/proc` that are read again and again. Kept open: so they can be read without a descriptor to spare.
+#[derive(Debug)]
+pub(super) struct OwnFiles {
+    children: Option<File>,
+    loadavg: Option<File>,
 }
 
-/// Our children, dead ones that nobody reaped included. `None` where the kernel has no such file (CONFIG_PROC_CHILDREN).
-///
-/// The file is the first thread's: only that one spawns, and the kernel gives orphans to a process's first living
-/// thread.
-pub fn children_of(pid: i32) -> Option<Vec<i32>> {
-    let mut text = Vec::new();
-    open(&format!("/proc/{pid}/task/{pid}/children"))?
-        .read_to_end(&mut text)
-        .ok()?;
-    Some(numbers(&text))
+impl OwnFiles {
+    pub(super) fn open(own: Pid) -> Self {
+        OwnFiles {
+            // The first thread's: only that one spawns, and the kernel gives orphans to a process's first living
+            // thread.
+            children: open(&format!("/proc/{own}/task/{own}/children")),
+            loadavg: open("/proc/loadavg"),
+        }
+    }
+
+    /// Our children, dead ones that nobody reaped included. `None` where the kernel has no such file
+    /// (CONFIG_PROC_CHILDREN).
+    pub(super) fn children(&self) -> Option<Vec<Pid>> {
+        let file = self.children.as_ref()?;
+        let mut text = vec![0; 4096];
+        let mut length = 0;
+        loop {
+            match file.read_at(&mut text[length..], length as u64).ok()? {
+                0 => return Some(numbers(&text[..length])),
+                more => length += more,
+            }
+            if text.len() - length < 1024 {
+                text.resize(text.len() * 2, 0);
+            }
+        }
+    }
+
+    /// The number that was given to a process last, in our PID namespace: the last field of `/proc/loadavg`. While it
+    /// stays the same, nobody has forked.
+    pub(super) fn last_pid(&self) -> Option<Pid> {
+        let mut text = [0; 128];
+        let length = self.loadavg.as_ref()?.read_at(&mut text, 0).ok()?;
+        let text = std::str::from_utf8(&text[..length]).ok()?;
+        text.split_ascii_whitespace().next_back()?.parse().ok()
+    }
 }
 
-fn numbers(text: &[u8]) -> Vec<i32> {
+fn numbers(text: &[u8]) -> Vec<Pid> {
     text.split(|byte| !byte.is_ascii_digit())
         .filter_map(number)
         .collect()
@@ -99,7 +123,7 @@ fn open(path: &str) -> Option<File> {
     File::open(path).ok()
 }
 
-fn number(digits: &[u8]) -> Option<i32> {
+fn number(digits: &[u8]) -> Option<Pid> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
@@ -217,7 +241,10 @@ mod tests {
         assert!(seen.is_sorted());
         let stat = Stat::read(own).expect("we are there");
         assert!(stat.is_alive() && stat.threads >= 1);
-        assert!(last_pid().is_some());
+        let files = OwnFiles::open(own);
+        assert!(files.last_pid().is_some());
+        // The file is not everywhere; where it is, it can be read more than once.
+        assert_eq!(files.children().is_some(), files.children().is_some());
     }
 
     #[test]

@@ -18,7 +18,7 @@
 //! Signals, status pipes and witnesses (below) are behind one descriptor, and nothing is polled. One turn does a bounded
 //! amount of work, and what it did not get to makes the next one start at once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -101,8 +101,8 @@ enum Phase {
     Running,
     /// Its exec failed, which was reported. Only to be reaped.
     Failed,
-    /// Its first process is reaped, something of its session is left. The witness is part of that: while it lives, the
-    /// session is not empty. Without one (no pidfds here) any stranger's death makes us look.
+    /// Its first process is reaped, something of its session is left. The witness is part of that: its death makes us
+    /// look for another one. Without one (no pidfds here, or it left the session) any stranger's death does.
     Leaderless(Option<Witness>),
 }
 
@@ -180,12 +180,14 @@ impl Table {
         }
         events.append(&mut self.queued);
 
-        let mut doubtful = Vec::new();
+        let mut doubtful = BTreeSet::new();
         for what in ready {
             match what {
                 Ready::Signals => {}
                 Ready::Status(run) => self.settle(run, events),
-                Ready::Witness(run) => doubtful.push(run),
+                Ready::Witness(run) => {
+                    doubtful.insert(run);
+                }
             }
         }
         self.give_up_late_starts(events);

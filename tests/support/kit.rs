@@ -153,12 +153,12 @@ impl Kit {
             }
             checked = self.seen.len();
             let wait = self.table.wait(&mut self.seen);
-            if tokio::time::timeout_at(deadline, wait).await.is_err() {
-                panic!(
-                    "{what} did not happen within {SOON:?}; seen: {:?}",
-                    self.tail()
-                );
-            }
+            let waited = tokio::time::timeout_at(deadline, wait).await;
+            assert!(
+                waited.is_ok(),
+                "{what} did not happen within {SOON:?}; seen: {:?}",
+                self.tail()
+            );
         }
     }
 
@@ -236,6 +236,20 @@ impl Kit {
 
     pub(crate) fn count(&self, found: impl Fn(&Event) -> bool) -> usize {
         self.seen.iter().filter(|event| found(event)).count()
+    }
+
+    /// Waits until so many orphans were reaped since the beginning.
+    pub(crate) async fn orphans(&mut self, count: u32) {
+        let deadline = tokio::time::Instant::now() + SOON;
+        while self.orphans_reaped() < count {
+            let wait = self.table.wait(&mut self.seen);
+            let waited = tokio::time::timeout_at(deadline, wait).await;
+            assert!(
+                waited.is_ok(),
+                "{} orphans of {count}",
+                self.orphans_reaped()
+            );
+        }
     }
 
     pub(crate) fn orphans_reaped(&self) -> u32 {

@@ -11,7 +11,7 @@ type Schema = Map<String, Value>;
 const HEADER: &str = "\
 //! What every field of a ProcessSet must be. Generated from the types by `UPDATE_EXPECT=1 cargo test --test fresh`.
 
-use super::rules::{Choice, Field, Form, List, Object, Rule, Unique, opt, req};
+use super::rules::{Choice, Form, List, Object, Rule, Unique, opt, req};
 
 ";
 
@@ -63,9 +63,7 @@ impl Table<'_> {
         let fields: String = properties.into_iter().flatten().map(field).collect();
         let constant = constant(name);
         format!(
-            "static {constant}: Object = Object {{ name: {name:?}, fields: &{constant}_FIELDS, choice: Choice::{choice} }};\n\
-             static {constant}_FIELDS: [Field; {}] = [\n{fields}];\n",
-            fields.lines().count()
+            "static {constant}: Object = Object {{ name: {name:?}, choice: Choice::{choice}, fields: &[\n{fields}] }};\n"
         )
     }
 

@@ -23,7 +23,7 @@ pub(crate) type Scenario = (&'static str, fn());
 const VARIABLE: &str = "PODINIT_TEST_SCENARIO";
 
 /// A scenario that takes longer has failed.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs one scenario when this process was started for it, else all that the arguments ask for.
 pub(crate) fn run(scenarios: &[Scenario]) -> ExitCode {
@@ -117,7 +117,7 @@ fn end(mut child: Child) -> Option<i32> {
         }
         std::thread::sleep(Duration::from_millis(1));
     };
-    while let Some(pids) = children_of(std::process::id()).filter(|pids| !pids.is_empty()) {
+    while let Some(pids) = children_of(std::process::id() as i32).filter(|pids| !pids.is_empty()) {
         for pid in pids {
             let pid = nix::unistd::Pid::from_raw(pid);
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
@@ -127,7 +127,7 @@ fn end(mut child: Child) -> Option<i32> {
     code
 }
 
-fn children_of(pid: u32) -> Option<Vec<i32>> {
+pub(crate) fn children_of(pid: i32) -> Option<Vec<i32>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     Some(
         text.split_whitespace()

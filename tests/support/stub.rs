@@ -19,7 +19,8 @@
 //! | `--leaver` | forks a child that leaves the session once its parent is dead |
 //! | `--aside MS` | forks a child that leaves the session, and whose own child stays for a time, and is reaped by it |
 //! | `--chain MS` | forks a child that forks another one and ends, and so on, for a time |
-//! | `--burst N` | makes orphans that end all at once |
+//! | `--scatter N` | makes orphans, one after the other as fast as it can, that end at once |
+//! | `--burst N` | makes orphans that all end at the same moment |
 //! | `--storm N` | forks so many such chains, without an end |
 //! | `--thread MS CODE` | the first thread ends; another exits after a time |
 //! | `--file PATH` | makes a file |
@@ -31,6 +32,7 @@
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::exit,
+    clippy::panic,
     reason = "a test's child"
 )]
 
@@ -76,6 +78,7 @@ fn act(action: &str, args: &mut impl Iterator<Item = String>) {
         "--leaver" => leaver(),
         "--aside" => aside(next(args)),
         "--chain" => chain(next(args)),
+        "--scatter" => scatter(next(args)),
         "--burst" => burst(next(args)),
         "--storm" => hard::storm(next(args)),
         "--pieces" => hard::pieces(&text(args)),
@@ -250,6 +253,14 @@ fn chain(millis: u64) {
             }
         }
     });
+}
+
+fn scatter(count: usize) {
+    for _ in 0..count {
+        wait_for(fork(|| {
+            fork(|| {});
+        }));
+    }
 }
 
 fn burst(count: usize) {

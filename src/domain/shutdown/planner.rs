@@ -15,6 +15,8 @@ const ABSENT: u64 = 1_000_000;
 /// What every stage should get at least.
 const FLOOR: u64 = 500_000;
 const STEPS: u64 = 1024;
+/// [`Reserves::scale`] when every claim fits.
+pub const FULL_SCALE: u64 = STEPS;
 
 /// A stage of a stop. Stages are given in an order in which each comes after those it follows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::domain::process::phase::PhaseKind;
 pub struct Summary {
     /// Some run of it was ready, or none ever will be.
     pub begun: bool,
-    /// Started now.
+    /// Its exec succeeded, now or before, and it has not failed for good.
     pub started: bool,
     /// Ready now.
     pub ready: bool,
@@ -32,7 +32,7 @@ impl Summary {
         let kind = machine.phase().kind();
         Summary {
             begun: machine.was_ready() || machine.is_over(),
-            started: machine.is_started(),
+            started: machine.was_spawned() && kind != PhaseKind::Failed,
             ready: machine.is_ready(),
             completed: kind == PhaseKind::Completed,
             failed: kind == PhaseKind::Failed,
@@ -224,15 +224,17 @@ impl Board {
     /// Whether a dependency is met. All desired instances count; none desired is met.
     pub fn met(&self, dependency: &Dependency) -> Met {
         let count = self.count(dependency.on);
-        let failed = count.failed > 0;
-        if failed && dependency.optional {
-            return Met::Yes;
-        }
-        let (have, never) = match dependency.condition {
-            Condition::Started => (count.started, failed),
-            Condition::Ready => (count.ready, failed),
-            Condition::Completed => (count.completed, failed),
-            Condition::Exited => (count.over, false),
+        let (have, failed) = match dependency.condition {
+            Condition::Started => (count.started, count.failed),
+            Condition::Ready => (count.ready, count.failed),
+            Condition::Completed => (count.completed, count.failed),
+            Condition::Exited => (count.over, 0),
+        };
+        // An instance that failed for good is what an optional dependency no longer waits for.
+        let (have, never) = if dependency.optional {
+            (have + failed, false)
+        } else {
+            (have, failed > 0)
         };
         if have == count.all {
             Met::Yes

@@ -128,6 +128,10 @@ impl System {
                     self.set_hook = None;
                     self.rearm_set_hook();
                     self.start_failed(format!("{} hook `{name}` failed", which.name()), None, now);
+                } else if fatal {
+                    // The rest of the list does not run; the stop goes on.
+                    self.set_hook = None;
+                    self.rearm_set_hook();
                 } else {
                     self.next_set_hook(which, at, now);
                 }

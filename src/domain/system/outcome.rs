@@ -1,6 +1,7 @@
 //! The exit code and the words for it. Precedence when several hold: 76, a forwarded code, 75, 124, 143, 0.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::stop::Cause;
 use super::{Outcome, System, is_init};
@@ -18,6 +19,9 @@ const NEVER_STARTED: u8 = 75;
 const DEADLINE: u8 = 124;
 /// Stopped on request with something left undone.
 const UNDONE: u8 = 143;
+
+/// Logs get at least so long at the end, if the grace period has it left.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What has been decided about the end so far. The first of each kind counts.
 #[derive(Debug, Default)]
@@ -99,10 +103,12 @@ fn failure_code(code: Option<u8>, spawned: bool) -> u8 {
 impl System {
     /// The end, as things stand.
     pub(super) fn outcome(&self, now: Now) -> Outcome {
-        let until = self
-            .stop
-            .as_ref()
-            .map_or(now.mono, |stop| stop.deadlines.finish_by.max(now.mono));
+        // What is logged is written out until we must be done; and for a moment longer, out of the tail, when the end
+        // took all there was.
+        let until = self.stop.as_ref().map_or(now.mono, |stop| {
+            let least = (now.mono + LAST_WORDS).min(stop.deadlines.end);
+            stop.deadlines.finish_by.max(least)
+        });
         let (code, reason, about) = self.code();
         Outcome {
             code,

@@ -162,6 +162,11 @@ impl System {
         self.verdict
             .note_failure(&label, code, spawned, reason.clone());
         if matches!(self.stage, Stage::Stopping | Stage::Over) {
+            // An init process that failed by itself while a stop waited for it did fail: 76, not 143.
+            if is_init(process.kind) && process.on_failure == OnFailure::ExitSet {
+                let reason = format!("init process {reason}");
+                self.verdict.start_failed(reason, Some(label));
+            }
             return;
         }
         match (process.kind, process.on_failure) {

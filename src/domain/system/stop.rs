@@ -13,7 +13,7 @@ use crate::domain::plan::{Mode, Plan};
 use crate::domain::process::machine::{Limits, Machine};
 use crate::domain::process::phase::PhaseKind;
 use crate::domain::shutdown::deadline::{Deadlines, NO_ORDER};
-use crate::domain::shutdown::planner::{Reserves, Stage as Planned};
+use crate::domain::shutdown::planner::{FULL_SCALE, Reserves, Stage as Planned};
 use crate::domain::signal::Signal;
 use crate::domain::time::{Mono, Now};
 
@@ -33,6 +33,16 @@ pub(super) enum Cause {
     ExitSet(String),
     /// An init process or a start hook failed; in words.
     StartFailed(String),
+}
+
+impl Cause {
+    /// Why; `None` when nothing is left to be stopped.
+    fn in_words(&self) -> Option<&str> {
+        match self {
+            Cause::Requested(why) | Cause::ExitSet(why) | Cause::StartFailed(why) => Some(why),
+            Cause::Done => None,
+        }
+    }
 }
 
 /// A stop that is under way.
@@ -92,9 +102,11 @@ impl System {
 
     fn stop_requested(&mut self, signal: Signal, now: Now) {
         if self.stop.is_none() {
+            self.interrupted = signal == Signal::INT;
             return self.begin_stop(Cause::Requested(signal.to_string()), now);
         }
-        let hurry = self.config.terminal && signal == Signal::INT;
+        let hurry = self.config.terminal && signal == Signal::INT && self.interrupted;
+        self.interrupted |= signal == Signal::INT;
         self.shared.outbox.facts.push(Fact::StopRepeated { signal });
         if hurry {
             self.hurry(now);
@@ -158,12 +170,13 @@ impl System {
                 first: Vec::new(),
             },
         };
-        if let (Some(plan), Cause::Requested(why)) = (&plan, &cause) {
+        if let (Some(plan), Some(why)) = (&plan, cause.in_words()) {
             self.shared.outbox.facts.push(Fact::StopRequested {
-                why: why.clone(),
+                why: why.to_owned(),
                 grace,
                 source: plan.shutdown.source,
                 budget: deadlines.budget(),
+                shrunk: stages.reserves.scale < FULL_SCALE,
             });
         }
         let forwarded = self.is_command() && matches!(cause, Cause::Requested(_));
@@ -408,9 +421,12 @@ impl System {
     fn begin_post_stop(&mut self, now: Now) {
         let Some(stop) = &self.stop else { return };
         let finish_by = stop.deadlines.finish_by;
+        let hooks = !stop.at_once;
         self.set_step(Step::PostStopHooks);
         self.arm_stop(finish_by);
-        self.begin_set_hooks(Which::PostStop, now);
+        if hooks {
+            self.begin_set_hooks(Which::PostStop, now);
+        }
     }
 
     /// The instant at which we stop waiting for what was killed.
@@ -452,6 +468,8 @@ impl System {
             }
             Step::Orphans { killed: true, .. } => self.begin_post_stop(now),
             Step::PostStopHooks | Step::Remains => {
+                // Nobody is left to send a KILL later: what is cut from now on gets it at once.
+                self.shared.kill_all_remains();
                 self.cut_set_hook(now);
                 let outcome = self.outcome(now);
                 self.leave(outcome, now);

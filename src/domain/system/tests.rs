@@ -676,6 +676,70 @@ fn immortal() -> Behaviour {
 }
 
 #[test]
+fn the_first_interrupt_of_a_stop_that_began_otherwise_does_not_hurry() {
+    let config = Config {
+        seed: 0,
+        terminal: true,
+    };
+    let mut world =
+        World::with_config(set(vec![service("a")]).plan, config).child("a", stops_in(5.0));
+    world.signal(1.0, Signal::TERM).signal(2.0, Signal::INT);
+    world.run_until(3.0);
+    assert!(world.seen.killed.is_empty(), "{}", world.trace);
+    world.signal(4.0, Signal::INT);
+    world.run_until(1e6);
+    assert!(world.seen.killed.contains_key("a-0"), "{}", world.trace);
+}
+
+#[test]
+fn an_init_process_that_fails_by_itself_during_a_stop_is_a_failed_start() {
+    let mut world = laravel().world().child("cache", dies(4.0, 9));
+    world.signal(1.0, Signal::TERM);
+    assert_eq!(world.code(), 76, "{}", world.trace);
+}
+
+#[test]
+fn an_optional_dependency_waits_for_the_replicas_that_have_not_failed() {
+    let slow = Behaviour {
+        exec_after: secs(5.0),
+        ..Behaviour::default()
+    };
+    let mut world = set(vec![
+        service("db").never().replicas(2),
+        service("web").after_optional("db", Condition::Ready),
+    ])
+    .world()
+    .child("db-0", dies(1.0, 1))
+    .child("db-1", slow);
+    world.run_until(4.0);
+    assert!(!world.trace.contains("spawn web-0"), "{}", world.trace);
+    world.run_until(6.0);
+    assert!(world.trace.contains("spawn web-0"), "{}", world.trace);
+}
+
+#[test]
+fn a_crash_loop_has_started_all_the_same() {
+    let mut world = set(vec![
+        service("a"),
+        service("b"),
+        service("web")
+            .after("a", Condition::Started)
+            .after("b", Condition::Started),
+    ])
+    .world()
+    .child("a", dies(0.1, 1))
+    .child(
+        "b",
+        Behaviour {
+            exec_after: secs(0.5),
+            ..dies(0.1, 1)
+        },
+    );
+    world.run_until(2.0);
+    assert!(world.trace.contains("spawn web-0"), "{}", world.trace);
+}
+
+#[test]
 fn what_outlives_kill_is_called_stuck_and_we_leave_on_time() {
     let mut world = set(vec![service("a").grace(1.0), service("b")])
         .grace(10.0)

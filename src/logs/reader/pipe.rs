@@ -20,7 +20,8 @@ use crate::ports::{Level, LogPipes, Record, Value};
 pub(super) const READ: usize = 64 * 1024;
 /// Unfinished lines of all pipes, in bytes; beyond it long ones are cut early.
 const HELD: usize = 2 * 1024 * 1024;
-/// Pipes of ended runs that may wait until there is room for what they hold.
+/// Pipes of ended runs that may wait until there is room for what they hold, beside one for each source: so all may end
+/// at once, but not run after run without end while output is blocked.
 const PARKED: usize = 64;
 
 /// One stream of a run.
@@ -95,7 +96,9 @@ impl Reader {
         }
         self.read_closing(id);
         let parked = |id: &&u64| self.pipes.get(id).is_some_and(|p| p.closing.is_some());
-        if self.finish.is_none() && self.paused.iter().filter(parked).count() > PARKED {
+        if self.finish.is_none()
+            && self.paused.iter().filter(parked).count() > PARKED + self.store.sources()
+        {
             let oldest = self.paused.iter().find(parked).copied();
             if let Some(pipe) = oldest.and_then(|oldest| self.pipes.get(&oldest)) {
                 self.store.give_up(pipe.source);
@@ -213,6 +216,12 @@ impl Reader {
         pipe.framer.end(&mut emit);
         self.store.settle(source);
         self.store.close(source);
+    }
+
+    /// All pipes that wait for room.
+    pub(super) fn paused_pipes(&self) -> Vec<u64> {
+        let paused = self.pipes.iter().filter(|(_, pipe)| pipe.paused);
+        paused.map(|(id, _)| *id).collect()
     }
 
     /// Goes on with the pipes for which there is room again. Says whether it read something.

@@ -54,7 +54,7 @@ impl Store {
     /// Frees history of the largest rings until the sum is in its bound; then, for a `DropOldest` source, lines of the
     /// largest such ring.
     fn make_room(&mut self, lossy: Option<SourceId>) {
-        while self.size > TOTAL {
+        while self.size >= TOTAL {
             let mut freed = false;
             if let Some(id) = self.largest(|source| source.ring.has_history()) {
                 self.change(id, |source| freed = source.ring.evict());

@@ -2,8 +2,8 @@
 
 use super::rules::{Form, Rule};
 use crate::spec::{
+    nearest,
     node::{Kind, Node, Odd},
-    problem::nearest,
     units::Signal,
 };
 

@@ -1,9 +1,8 @@
 //! What every field of a ProcessSet must be. Generated from the types by `UPDATE_EXPECT=1 cargo test --test fresh`.
 
-use super::rules::{Choice, Field, Form, List, Object, Rule, Unique, opt, req};
+use super::rules::{Choice, Form, List, Object, Rule, Unique, opt, req};
 
-pub(super) static PROCESS_SET_SPEC: Object = Object { name: "ProcessSetSpec", fields: &PROCESS_SET_SPEC_FIELDS, choice: Choice::Free };
-static PROCESS_SET_SPEC_FIELDS: [Field; 14] = [
+pub(super) static PROCESS_SET_SPEC: Object = Object { name: "ProcessSetSpec", choice: Choice::Free, fields: &[
     opt("revision", Rule::Text(0, 63, Form::Any)),
     opt("terminationGracePeriodSeconds", Rule::Int(0, 86400)),
     opt("shutdown", Rule::Object(&SHUTDOWN)),
@@ -18,28 +17,24 @@ static PROCESS_SET_SPEC_FIELDS: [Field; 14] = [
     opt("processes", Rule::List(&List { item: Rule::Object(&PROCESS), min: 0, max: 64, unique: Unique::Key("name") })),
     opt("cronProcesses", Rule::List(&List { item: Rule::Object(&CRON_PROCESS), min: 0, max: 64, unique: Unique::Key("name") })),
     opt("sidecars", Rule::List(&List { item: Rule::Object(&SIDECAR), min: 0, max: 16, unique: Unique::Key("name") })),
-];
-static SHUTDOWN: Object = Object { name: "Shutdown", fields: &SHUTDOWN_FIELDS, choice: Choice::Free };
-static SHUTDOWN_FIELDS: [Field; 2] = [
+] };
+static SHUTDOWN: Object = Object { name: "Shutdown", choice: Choice::Free, fields: &[
     opt("drain", DURATION),
     opt("tail", DURATION),
-];
+] };
 const DURATION: Rule = Rule::Text(1, 32, Form::Duration);
-static ROLLOUT: Object = Object { name: "Rollout", fields: &ROLLOUT_FIELDS, choice: Choice::Free };
-static ROLLOUT_FIELDS: [Field; 2] = [
+static ROLLOUT: Object = Object { name: "Rollout", choice: Choice::Free, fields: &[
     opt("maxUnavailable", INT_OR_PERCENT),
     opt("progressDeadlineSeconds", Rule::Int(1, 86400)),
-];
+] };
 const INT_OR_PERCENT: Rule = Rule::IntOrText(0, 1000, Form::Percent);
-static HOOKS: Object = Object { name: "Hooks", fields: &HOOKS_FIELDS, choice: Choice::Free };
-static HOOKS_FIELDS: [Field; 4] = [
+static HOOKS: Object = Object { name: "Hooks", choice: Choice::Free, fields: &[
     opt("preStart", Rule::List(&List { item: Rule::Object(&HOOK), min: 0, max: 16, unique: Unique::Key("name") })),
     opt("postStart", Rule::List(&List { item: Rule::Object(&HOOK), min: 0, max: 16, unique: Unique::Key("name") })),
     opt("preStop", Rule::List(&List { item: Rule::Object(&HOOK), min: 0, max: 16, unique: Unique::Key("name") })),
     opt("postStop", Rule::List(&List { item: Rule::Object(&HOOK), min: 0, max: 16, unique: Unique::Key("name") })),
-];
-static HOOK: Object = Object { name: "Hook", fields: &HOOK_FIELDS, choice: Choice::ExactlyOne(&["exec", "httpGet", "sleep"]) };
-static HOOK_FIELDS: [Field; 8] = [
+] };
+static HOOK: Object = Object { name: "Hook", choice: Choice::ExactlyOne(&["exec", "httpGet", "sleep"]), fields: &[
     req("name", Rule::Text(1, 63, Form::Name)),
     opt("exec", Rule::Object(&EXEC_ACTION)),
     opt("httpGet", Rule::Object(&HTTP_GET_ACTION)),
@@ -48,61 +43,51 @@ static HOOK_FIELDS: [Field; 8] = [
     opt("retries", Rule::Int(0, 100)),
     opt("retryDelay", DURATION),
     opt("failurePolicy", FAILURE_POLICY),
-];
-static EXEC_ACTION: Object = Object { name: "ExecAction", fields: &EXEC_ACTION_FIELDS, choice: Choice::Free };
-static EXEC_ACTION_FIELDS: [Field; 1] = [
+] };
+static EXEC_ACTION: Object = Object { name: "ExecAction", choice: Choice::Free, fields: &[
     req("command", Rule::List(&List { item: Rule::Text(0, 32768, Form::Any), min: 1, max: 128, unique: Unique::No })),
-];
-static HTTP_GET_ACTION: Object = Object { name: "HttpGetAction", fields: &HTTP_GET_ACTION_FIELDS, choice: Choice::Free };
-static HTTP_GET_ACTION_FIELDS: [Field; 5] = [
+] };
+static HTTP_GET_ACTION: Object = Object { name: "HttpGetAction", choice: Choice::Free, fields: &[
     opt("host", Rule::Text(1, 253, Form::Any)),
     opt("path", Rule::Text(0, 4096, Form::Any)),
     opt("port", Rule::Int(1, 65535)),
     opt("scheme", HTTP_SCHEME),
     opt("httpHeaders", Rule::List(&List { item: Rule::Object(&HTTP_HEADER), min: 0, max: 32, unique: Unique::No })),
-];
+] };
 const HTTP_SCHEME: Rule = Rule::Enum(&["HTTP", "HTTPS"]);
-static HTTP_HEADER: Object = Object { name: "HttpHeader", fields: &HTTP_HEADER_FIELDS, choice: Choice::Free };
-static HTTP_HEADER_FIELDS: [Field; 2] = [
+static HTTP_HEADER: Object = Object { name: "HttpHeader", choice: Choice::Free, fields: &[
     req("name", Rule::Text(1, 256, Form::Any)),
     req("value", Rule::Text(0, 4096, Form::Any)),
-];
-static SLEEP_ACTION: Object = Object { name: "SleepAction", fields: &SLEEP_ACTION_FIELDS, choice: Choice::Free };
-static SLEEP_ACTION_FIELDS: [Field; 1] = [
+] };
+static SLEEP_ACTION: Object = Object { name: "SleepAction", choice: Choice::Free, fields: &[
     req("seconds", Rule::Int(0, 86400)),
-];
+] };
 const FAILURE_POLICY: Rule = Rule::Enum(&["Fail", "Continue"]);
-static ENV_VAR: Object = Object { name: "EnvVar", fields: &ENV_VAR_FIELDS, choice: Choice::NotAll(&["value", "valueFrom"]) };
-static ENV_VAR_FIELDS: [Field; 3] = [
+static ENV_VAR: Object = Object { name: "EnvVar", choice: Choice::NotAll(&["value", "valueFrom"]), fields: &[
     req("name", Rule::Text(1, 256, Form::EnvName)),
     opt("value", Rule::Text(0, 32768, Form::Any)),
     opt("valueFrom", Rule::Object(&ENV_VAR_SOURCE)),
-];
-static ENV_VAR_SOURCE: Object = Object { name: "EnvVarSource", fields: &ENV_VAR_SOURCE_FIELDS, choice: Choice::Free };
-static ENV_VAR_SOURCE_FIELDS: [Field; 1] = [
+] };
+static ENV_VAR_SOURCE: Object = Object { name: "EnvVarSource", choice: Choice::Free, fields: &[
     req("file", Rule::Object(&ENV_FILE_SOURCE)),
-];
-static ENV_FILE_SOURCE: Object = Object { name: "EnvFileSource", fields: &ENV_FILE_SOURCE_FIELDS, choice: Choice::Free };
-static ENV_FILE_SOURCE_FIELDS: [Field; 2] = [
+] };
+static ENV_FILE_SOURCE: Object = Object { name: "EnvFileSource", choice: Choice::Free, fields: &[
     req("path", Rule::Text(1, 4096, Form::Any)),
     opt("optional", Rule::Bool),
-];
-static ENV_FROM_SOURCE: Object = Object { name: "EnvFromSource", fields: &ENV_FROM_SOURCE_FIELDS, choice: Choice::ExactlyOne(&["file", "directory"]) };
-static ENV_FROM_SOURCE_FIELDS: [Field; 3] = [
+] };
+static ENV_FROM_SOURCE: Object = Object { name: "EnvFromSource", choice: Choice::ExactlyOne(&["file", "directory"]), fields: &[
     opt("prefix", Rule::Text(0, 256, Form::Any)),
     opt("file", Rule::Object(&ENV_FILE_SOURCE)),
     opt("directory", Rule::Object(&ENV_FILE_SOURCE)),
-];
-static SECURITY_CONTEXT: Object = Object { name: "SecurityContext", fields: &SECURITY_CONTEXT_FIELDS, choice: Choice::Free };
-static SECURITY_CONTEXT_FIELDS: [Field; 4] = [
+] };
+static SECURITY_CONTEXT: Object = Object { name: "SecurityContext", choice: Choice::Free, fields: &[
     opt("runAsUser", ID_OR_NAME),
     opt("runAsGroup", ID_OR_NAME),
     opt("supplementalGroups", Rule::List(&List { item: ID_OR_NAME, min: 0, max: 64, unique: Unique::No })),
     opt("allowPrivilegeEscalation", Rule::Bool),
-];
+] };
 const ID_OR_NAME: Rule = Rule::IntOrText(0, 2147483647, Form::UserName);
-static LOGGING: Object = Object { name: "Logging", fields: &LOGGING_FIELDS, choice: Choice::Free };
-static LOGGING_FIELDS: [Field; 10] = [
+static LOGGING: Object = Object { name: "Logging", choice: Choice::Free, fields: &[
     opt("format", LOG_FORMAT),
     opt("include", Rule::List(&List { item: Rule::Text(1, 1024, Form::Any), min: 0, max: 32, unique: Unique::No })),
     opt("exclude", Rule::List(&List { item: Rule::Text(1, 1024, Form::Any), min: 0, max: 32, unique: Unique::No })),
@@ -113,52 +98,45 @@ static LOGGING_FIELDS: [Field; 10] = [
     opt("maxLineBytes", QUANTITY),
     opt("onBackpressure", BACKPRESSURE),
     opt("labels", Rule::Map(&Rule::Text(0, 256, Form::Any), 32)),
-];
+] };
 const LOG_FORMAT: Rule = Rule::Enum(&["Json", "Text", "Raw"]);
-static REDACT: Object = Object { name: "Redact", fields: &REDACT_FIELDS, choice: Choice::Free };
-static REDACT_FIELDS: [Field; 2] = [
+static REDACT: Object = Object { name: "Redact", choice: Choice::Free, fields: &[
     opt("builtin", Rule::Bool),
     opt("patterns", Rule::List(&List { item: Rule::Object(&REDACT_PATTERN), min: 0, max: 32, unique: Unique::Key("name") })),
-];
-static REDACT_PATTERN: Object = Object { name: "RedactPattern", fields: &REDACT_PATTERN_FIELDS, choice: Choice::Free };
-static REDACT_PATTERN_FIELDS: [Field; 3] = [
+] };
+static REDACT_PATTERN: Object = Object { name: "RedactPattern", choice: Choice::Free, fields: &[
     req("name", Rule::Text(1, 63, Form::Name)),
     req("regex", Rule::Text(1, 1024, Form::Any)),
     opt("replacement", Rule::Text(0, 256, Form::Any)),
-];
-static MULTILINE: Object = Object { name: "Multiline", fields: &MULTILINE_FIELDS, choice: Choice::Free };
-static MULTILINE_FIELDS: [Field; 5] = [
+] };
+static MULTILINE: Object = Object { name: "Multiline", choice: Choice::Free, fields: &[
     opt("preset", MULTILINE_PRESET),
     opt("firstLine", Rule::Text(1, 1024, Form::Any)),
     opt("maxLines", Rule::Int(1, 100000)),
     opt("maxBytes", QUANTITY),
     opt("flushAfter", DURATION),
-];
+] };
 const MULTILINE_PRESET: Rule = Rule::Enum(&["Php", "None"]);
 const QUANTITY: Rule = Rule::IntOrText(0, 9223372036854775807, Form::Quantity);
-static LEVEL_DETECTION: Object = Object { name: "LevelDetection", fields: &LEVEL_DETECTION_FIELDS, choice: Choice::Free };
-static LEVEL_DETECTION_FIELDS: [Field; 3] = [
+static LEVEL_DETECTION: Object = Object { name: "LevelDetection", choice: Choice::Free, fields: &[
     opt("detect", Rule::Bool),
     opt("default", LOG_LEVEL),
     opt("minimum", LOG_LEVEL),
-];
+] };
 const LOG_LEVEL: Rule = Rule::Enum(&["trace", "debug", "info", "warn", "error", "fatal"]);
-static LOG_FILE: Object = Object { name: "LogFile", fields: &LOG_FILE_FIELDS, choice: Choice::Free };
-static LOG_FILE_FIELDS: [Field; 2] = [
+static LOG_FILE: Object = Object { name: "LogFile", choice: Choice::Free, fields: &[
     req("path", Rule::Text(1, 4096, Form::Any)),
     opt("fromStart", Rule::Bool),
-];
+] };
 const BACKPRESSURE: Rule = Rule::Enum(&["Block", "DropOldest"]);
-static DIRECTORY: Object = Object { name: "Directory", fields: &DIRECTORY_FIELDS, choice: Choice::Free };
-static DIRECTORY_FIELDS: [Field; 4] = [
+static DIRECTORY: Object = Object { name: "Directory", choice: Choice::Free, fields: &[
     req("path", Rule::Text(1, 4096, Form::Any)),
     opt("mode", MODE),
     opt("owner", ID_OR_NAME),
     opt("group", ID_OR_NAME),
-];
+] };
 const MODE: Rule = Rule::Text(3, 4, Form::Mode);
-static INIT_PROCESS: Object = Object { name: "InitProcess", fields: &INIT_PROCESS_FIELDS, choice: Choice::Free };
-static INIT_PROCESS_FIELDS: [Field; 27] = [
+static INIT_PROCESS: Object = Object { name: "InitProcess", choice: Choice::Free, fields: &[
     req("name", Rule::Text(1, 63, Form::Name)),
     opt("enabled", Rule::Bool),
     req("command", Rule::List(&List { item: Rule::Text(0, 32768, Form::Any), min: 1, max: 128, unique: Unique::No })),
@@ -186,10 +164,9 @@ static INIT_PROCESS_FIELDS: [Field; 27] = [
     opt("scope", RUN_SCOPE),
     opt("runKey", Rule::Text(1, 256, Form::Any)),
     opt("onStop", ON_STOP),
-];
+] };
 const ENV_POLICY: Rule = Rule::Enum(&["Inherit", "Clean"]);
-static RLIMITS: Object = Object { name: "Rlimits", fields: &RLIMITS_FIELDS, choice: Choice::Free };
-static RLIMITS_FIELDS: [Field; 12] = [
+static RLIMITS: Object = Object { name: "Rlimits", choice: Choice::Free, fields: &[
     opt("as", Rule::Object(&RLIMIT)),
     opt("core", Rule::Object(&RLIMIT)),
     opt("cpu", Rule::Object(&RLIMIT)),
@@ -202,55 +179,48 @@ static RLIMITS_FIELDS: [Field; 12] = [
     opt("rtprio", Rule::Object(&RLIMIT)),
     opt("sigpending", Rule::Object(&RLIMIT)),
     opt("stack", Rule::Object(&RLIMIT)),
-];
-static RLIMIT: Object = Object { name: "Rlimit", fields: &RLIMIT_FIELDS, choice: Choice::NotEmpty };
-static RLIMIT_FIELDS: [Field; 2] = [
+] };
+static RLIMIT: Object = Object { name: "Rlimit", choice: Choice::NotEmpty, fields: &[
     opt("soft", RLIMIT_VALUE),
     opt("hard", RLIMIT_VALUE),
-];
+] };
 const RLIMIT_VALUE: Rule = Rule::IntOrText(0, 9223372036854775807, Form::Unlimited);
 const SIGNAL: Rule = Rule::Text(5, 11, Form::Signal);
 const SIGNAL_TARGET: Rule = Rule::Enum(&["Leader", "Group"]);
-static DEPENDENCY: Object = Object { name: "Dependency", fields: &DEPENDENCY_FIELDS, choice: Choice::Free };
-static DEPENDENCY_FIELDS: [Field; 3] = [
+static DEPENDENCY: Object = Object { name: "Dependency", choice: Choice::Free, fields: &[
     req("name", Rule::Text(1, 63, Form::Name)),
     opt("condition", DEPENDENCY_CONDITION),
     opt("optional", Rule::Bool),
-];
+] };
 const DEPENDENCY_CONDITION: Rule = Rule::Enum(&["Started", "Ready", "Completed", "Exited"]);
 const INIT_RESTART_POLICY: Rule = Rule::Enum(&["OnFailure", "Never"]);
-static RESTART_BACKOFF: Object = Object { name: "RestartBackoff", fields: &RESTART_BACKOFF_FIELDS, choice: Choice::Free };
-static RESTART_BACKOFF_FIELDS: [Field; 5] = [
+static RESTART_BACKOFF: Object = Object { name: "RestartBackoff", choice: Choice::Free, fields: &[
     opt("initial", DURATION),
     opt("factor", Rule::Number(1, 100)),
     opt("max", DURATION),
     opt("jitter", Rule::Number(0, 1)),
     opt("resetAfter", DURATION),
-];
-static RESTART_LIMIT: Object = Object { name: "RestartLimit", fields: &RESTART_LIMIT_FIELDS, choice: Choice::Free };
-static RESTART_LIMIT_FIELDS: [Field; 2] = [
+] };
+static RESTART_LIMIT: Object = Object { name: "RestartLimit", choice: Choice::Free, fields: &[
     req("count", Rule::Int(0, 1000)),
     req("window", DURATION),
-];
-static LIFECYCLE: Object = Object { name: "Lifecycle", fields: &LIFECYCLE_FIELDS, choice: Choice::Free };
-static LIFECYCLE_FIELDS: [Field; 4] = [
+] };
+static LIFECYCLE: Object = Object { name: "Lifecycle", choice: Choice::Free, fields: &[
     opt("preStart", Rule::Object(&LIFECYCLE_HANDLER)),
     opt("postStart", Rule::Object(&LIFECYCLE_HANDLER)),
     opt("preStop", Rule::Object(&LIFECYCLE_HANDLER)),
     opt("postStop", Rule::Object(&LIFECYCLE_HANDLER)),
-];
-static LIFECYCLE_HANDLER: Object = Object { name: "LifecycleHandler", fields: &LIFECYCLE_HANDLER_FIELDS, choice: Choice::ExactlyOne(&["exec", "httpGet", "sleep"]) };
-static LIFECYCLE_HANDLER_FIELDS: [Field; 5] = [
+] };
+static LIFECYCLE_HANDLER: Object = Object { name: "LifecycleHandler", choice: Choice::ExactlyOne(&["exec", "httpGet", "sleep"]), fields: &[
     opt("exec", Rule::Object(&EXEC_ACTION)),
     opt("httpGet", Rule::Object(&HTTP_GET_ACTION)),
     opt("sleep", Rule::Object(&SLEEP_ACTION)),
     opt("timeoutSeconds", Rule::Int(1, 86400)),
     opt("failurePolicy", FAILURE_POLICY),
-];
+] };
 const RUN_SCOPE: Rule = Rule::Enum(&["Pod", "Set"]);
 const ON_STOP: Rule = Rule::Enum(&["Finish", "Signal"]);
-static PROCESS: Object = Object { name: "Process", fields: &PROCESS_FIELDS, choice: Choice::Free };
-static PROCESS_FIELDS: [Field; 38] = [
+static PROCESS: Object = Object { name: "Process", choice: Choice::Free, fields: &[
     req("name", Rule::Text(1, 63, Form::Name)),
     opt("enabled", Rule::Bool),
     req("command", Rule::List(&List { item: Rule::Text(0, 32768, Form::Any), min: 1, max: 128, unique: Unique::No })),
@@ -289,9 +259,8 @@ static PROCESS_FIELDS: [Field; 38] = [
     opt("updateStrategy", Rule::Object(&UPDATE_STRATEGY)),
     opt("maxMemory", QUANTITY),
     opt("phpFpm", Rule::Object(&PHP_FPM)),
-];
-static PROBE: Object = Object { name: "Probe", fields: &PROBE_FIELDS, choice: Choice::ExactlyOne(&["exec", "httpGet", "tcpSocket", "grpc", "fastCgi", "notify"]) };
-static PROBE_FIELDS: [Field; 12] = [
+] };
+static PROBE: Object = Object { name: "Probe", choice: Choice::ExactlyOne(&["exec", "httpGet", "tcpSocket", "grpc", "fastCgi", "notify"]), fields: &[
     opt("exec", Rule::Object(&EXEC_ACTION)),
     opt("httpGet", Rule::Object(&HTTP_GET_ACTION)),
     opt("tcpSocket", Rule::Object(&TCP_SOCKET_ACTION)),
@@ -304,45 +273,38 @@ static PROBE_FIELDS: [Field; 12] = [
     opt("successThreshold", Rule::Int(1, 1000)),
     opt("failureThreshold", Rule::Int(1, 100000)),
     opt("terminationGracePeriodSeconds", Rule::Int(1, 86400)),
-];
-static TCP_SOCKET_ACTION: Object = Object { name: "TcpSocketAction", fields: &TCP_SOCKET_ACTION_FIELDS, choice: Choice::Free };
-static TCP_SOCKET_ACTION_FIELDS: [Field; 2] = [
+] };
+static TCP_SOCKET_ACTION: Object = Object { name: "TcpSocketAction", choice: Choice::Free, fields: &[
     opt("host", Rule::Text(1, 253, Form::Any)),
     opt("port", Rule::Int(1, 65535)),
-];
-static GRPC_ACTION: Object = Object { name: "GrpcAction", fields: &GRPC_ACTION_FIELDS, choice: Choice::Free };
-static GRPC_ACTION_FIELDS: [Field; 2] = [
+] };
+static GRPC_ACTION: Object = Object { name: "GrpcAction", choice: Choice::Free, fields: &[
     opt("port", Rule::Int(1, 65535)),
     opt("service", Rule::Text(0, 256, Form::Any)),
-];
-static FAST_CGI_ACTION: Object = Object { name: "FastCgiAction", fields: &FAST_CGI_ACTION_FIELDS, choice: Choice::Free };
-static FAST_CGI_ACTION_FIELDS: [Field; 3] = [
+] };
+static FAST_CGI_ACTION: Object = Object { name: "FastCgiAction", choice: Choice::Free, fields: &[
     req("address", Rule::Text(1, 253, Form::Any)),
     opt("path", Rule::Text(1, 4096, Form::Any)),
     opt("query", Rule::Text(0, 4096, Form::Any)),
-];
-static NOTIFY_ACTION: Object = Object { name: "NotifyAction", fields: &NOTIFY_ACTION_FIELDS, choice: Choice::Free };
-static NOTIFY_ACTION_FIELDS: [Field; 0] = [
-];
+] };
+static NOTIFY_ACTION: Object = Object { name: "NotifyAction", choice: Choice::Free, fields: &[
+] };
 const RESTART_POLICY: Rule = Rule::Enum(&["Always", "OnFailure", "Never"]);
 const ON_FAILURE: Rule = Rule::Enum(&["ExitSet", "MarkUnready", "Ignore"]);
 const ON_SUCCESS: Rule = Rule::Enum(&["ExitSet", "Ignore"]);
 const TRAFFIC: Rule = Rule::Enum(&["Serving", "Background"]);
-static UPDATE_STRATEGY: Object = Object { name: "UpdateStrategy", fields: &UPDATE_STRATEGY_FIELDS, choice: Choice::Free };
-static UPDATE_STRATEGY_FIELDS: [Field; 3] = [
+static UPDATE_STRATEGY: Object = Object { name: "UpdateStrategy", choice: Choice::Free, fields: &[
     opt("type", UPDATE_TYPE),
     opt("maxUnavailable", INT_OR_PERCENT),
     opt("maxSurge", INT_OR_PERCENT),
-];
+] };
 const UPDATE_TYPE: Rule = Rule::Enum(&["RollingUpdate", "Recreate"]);
-static PHP_FPM: Object = Object { name: "PhpFpm", fields: &PHP_FPM_FIELDS, choice: Choice::Free };
-static PHP_FPM_FIELDS: [Field; 2] = [
+static PHP_FPM: Object = Object { name: "PhpFpm", choice: Choice::Free, fields: &[
     opt("profile", PHP_FPM_PROFILE),
     opt("output", Rule::Text(1, 4096, Form::AbsolutePath)),
-];
+] };
 const PHP_FPM_PROFILE: Rule = Rule::Enum(&["Dev", "Light", "Medium", "Heavy", "Bursty"]);
-static CRON_PROCESS: Object = Object { name: "CronProcess", fields: &CRON_PROCESS_FIELDS, choice: Choice::Free };
-static CRON_PROCESS_FIELDS: [Field; 32] = [
+static CRON_PROCESS: Object = Object { name: "CronProcess", choice: Choice::Free, fields: &[
     req("name", Rule::Text(1, 63, Form::Name)),
     opt("enabled", Rule::Bool),
     req("command", Rule::List(&List { item: Rule::Text(0, 32768, Form::Any), min: 1, max: 128, unique: Unique::No })),
@@ -375,10 +337,9 @@ static CRON_PROCESS_FIELDS: [Field; 32] = [
     opt("scope", RUN_SCOPE),
     opt("onStop", ON_STOP),
     opt("heartbeat", Rule::Object(&HEARTBEAT)),
-];
+] };
 const CONCURRENCY_POLICY: Rule = Rule::Enum(&["Allow", "Forbid", "Replace"]);
-static HEARTBEAT: Object = Object { name: "Heartbeat", fields: &HEARTBEAT_FIELDS, choice: Choice::AtLeastOne(&["startUrl", "successUrl", "failureUrl"]) };
-static HEARTBEAT_FIELDS: [Field; 7] = [
+static HEARTBEAT: Object = Object { name: "Heartbeat", choice: Choice::AtLeastOne(&["startUrl", "successUrl", "failureUrl"]), fields: &[
     opt("startUrl", Rule::Text(0, 2048, Form::Url)),
     opt("successUrl", Rule::Text(0, 2048, Form::Url)),
     opt("failureUrl", Rule::Text(0, 2048, Form::Url)),
@@ -386,22 +347,20 @@ static HEARTBEAT_FIELDS: [Field; 7] = [
     opt("headers", Rule::List(&List { item: Rule::Object(&HTTP_HEADER), min: 0, max: 32, unique: Unique::No })),
     opt("timeoutSeconds", Rule::Int(1, 3600)),
     opt("retries", Rule::Int(0, 10)),
-];
+] };
 const HEARTBEAT_METHOD: Rule = Rule::Enum(&["GET", "HEAD", "POST", "PUT"]);
-static SIDECAR: Object = Object { name: "Sidecar", fields: &SIDECAR_FIELDS, choice: Choice::AtLeastOne(&["preset", "startupProbe", "quitHttpPost"]) };
-static SIDECAR_FIELDS: [Field; 6] = [
+static SIDECAR: Object = Object { name: "Sidecar", choice: Choice::AtLeastOne(&["preset", "startupProbe", "quitHttpPost"]), fields: &[
     req("name", Rule::Text(1, 63, Form::Name)),
     opt("preset", SIDECAR_PRESET),
     opt("startupProbe", Rule::Object(&PROBE)),
     opt("onTimeout", ON_TIMEOUT),
     opt("quit", QUIT_POLICY),
     opt("quitHttpPost", Rule::Object(&QUIT_HTTP_POST)),
-];
+] };
 const SIDECAR_PRESET: Rule = Rule::Enum(&["Istio", "Linkerd", "CloudSqlProxy"]);
 const ON_TIMEOUT: Rule = Rule::Enum(&["Fail", "Start"]);
 const QUIT_POLICY: Rule = Rule::Enum(&["Never", "OnCompletion"]);
-static QUIT_HTTP_POST: Object = Object { name: "QuitHttpPost", fields: &QUIT_HTTP_POST_FIELDS, choice: Choice::Free };
-static QUIT_HTTP_POST_FIELDS: [Field; 2] = [
+static QUIT_HTTP_POST: Object = Object { name: "QuitHttpPost", choice: Choice::Free, fields: &[
     req("port", Rule::Int(1, 65535)),
     req("path", Rule::Text(1, 4096, Form::Any)),
-];
+] };

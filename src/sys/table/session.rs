@@ -4,7 +4,7 @@
 //! its own is an orphan, not a leftover. Everything in a session descends from its leader, and whoever's parent dies
 //! becomes our child; so a session without its leader can only have members when we have a child that is no leader.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::domain::event::Event;
@@ -12,7 +12,7 @@ use crate::domain::id::RunId;
 use crate::domain::signal::Signal;
 use crate::sys::call::{self, Pid};
 use crate::sys::poller::Ready;
-use crate::sys::procfs::{self, Listing, Stat};
+use crate::sys::procfs::{Listing, OwnFiles, Stat};
 
 use super::{Phase, Table};
 
@@ -40,7 +40,10 @@ impl Boundary {
 
 /// One of what is left, held so that its death is reported.
 #[derive(Debug)]
-pub(super) struct Witness(OwnedFd);
+pub(super) struct Witness {
+    pid: Pid,
+    handle: OwnedFd,
+}
 
 impl Witness {
     /// `None` when it is dead, or has left, or there are no pidfds here.
@@ -48,11 +51,11 @@ impl Witness {
         let handle = call::pidfd(pid)?;
         // After the handle: while that process lives, the number is its own.
         let there = boundary.holds(pid, leader) && Stat::read(pid).is_some_and(|s| s.is_alive());
-        there.then_some(Witness(handle))
+        there.then_some(Witness { pid, handle })
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.handle.as_fd()
     }
 }
 
@@ -134,48 +137,47 @@ fn is_alive_in(pid: Pid, leader: Pid, boundary: Boundary) -> bool {
         Boundary::Session => stat.session,
         Boundary::Group => stat.group,
     };
-    Stat::read(pid).is_some_and(|stat| stat.is_alive() && of(&stat) == leader)
+    match Stat::read(pid) {
+        Some(stat) => stat.is_alive() && of(&stat) == leader,
+        // It is gone; or there is no descriptor left to read with, and then it counts as alive if it may be.
+        None => boundary.holds(pid, leader) && call::is_dead(pid) != Some(true),
+    }
 }
 
 /// The view of other processes.
 #[derive(Debug)]
 pub(super) struct Processes {
-    own: Pid,
     listing: Listing,
-    /// The kernel has a file with our children.
-    has_children_file: bool,
+    files: OwnFiles,
 }
 
 impl Processes {
     pub(super) fn open() -> Self {
-        let own = call::own_pid();
         Processes {
-            own,
             listing: Listing::open(),
-            has_children_file: procfs::children_of(own).is_some(),
+            files: OwnFiles::open(call::own_pid()),
         }
     }
 
     /// Children that are no run's leader.
     pub(super) fn strangers(&mut self, leaders: &HashMap<Pid, RunId>) -> Vec<Pid> {
-        let mut strangers = self.children();
+        let mut strangers = self.files.children().unwrap_or_else(|| {
+            let mut children = Vec::new();
+            self.listing.each(|pid| {
+                if call::is_dead(pid).is_some() {
+                    children.push(pid);
+                }
+            });
+            children
+        });
         strangers.retain(|pid| !leaders.contains_key(pid));
         strangers
     }
 
-    fn children(&mut self) -> Vec<Pid> {
-        if self.has_children_file
-            && let Some(children) = procfs::children_of(self.own)
-        {
-            return children;
-        }
-        let mut children = Vec::new();
-        self.listing.each(|pid| {
-            if call::is_dead(pid).is_some() {
-                children.push(pid);
-            }
-        });
-        children
+    /// Whether all our children are surely leaders.
+    fn has_no_stranger(&self, leaders: &HashMap<Pid, RunId>) -> bool {
+        let children = self.files.children();
+        children.is_some_and(|children| children.iter().all(|pid| leaders.contains_key(pid)))
     }
 
     /// What leaders left behind that were dead before the call. Looks at our own children first: mostly they are all
@@ -185,7 +187,7 @@ impl Processes {
         dead: &[(Pid, Boundary)],
         leaders: &HashMap<Pid, RunId>,
     ) -> HashMap<Pid, Left> {
-        if dead.is_empty() || (self.has_children_file && self.strangers(leaders).is_empty()) {
+        if dead.is_empty() || self.has_no_stranger(leaders) {
             return HashMap::new();
         }
         self.left(dead)
@@ -204,9 +206,9 @@ impl Processes {
             })
             .collect();
         for _ in 0..LOOKS {
-            let before = procfs::last_pid();
+            let before = self.files.last_pid();
             let look = self.look();
-            let nobody_forked = procfs::last_pid() == before;
+            let nobody_forked = before.is_some() && self.files.last_pid() == before;
             let answered = |question: &mut Question| question.is_answered_by(&look, nobody_forked);
             for question in questions.extract_if(.., answered) {
                 answers.insert(question.leader, question.left);
@@ -240,19 +242,26 @@ impl Processes {
 }
 
 impl Table {
-    /// Leaderless runs whose end no handle will tell.
-    pub(super) fn without_witness(&self) -> Vec<RunId> {
-        let blind = |run: &&RunId| {
-            self.runs
-                .get(run)
-                .is_some_and(|run| matches!(run.phase, Phase::Leaderless(None)))
+    /// Leaderless runs whose end nobody will tell: they have no witness, or it has left the session without dying.
+    pub(super) fn without_witness(&self) -> impl Iterator<Item = RunId> {
+        let blind = |run: &RunId| match self.runs.get(run) {
+            Some(entry) => match &entry.phase {
+                Phase::Leaderless(Some(witness)) => !entry.boundary.holds(witness.pid, entry.pid),
+                Phase::Leaderless(None) => true,
+                Phase::Starting(_) | Phase::Running | Phase::Failed => false,
+            },
+            None => false,
         };
-        self.leaderless.values().filter(blind).copied().collect()
+        self.leaderless
+            .values()
+            .filter(move |run| blind(run))
+            .copied()
     }
 
     /// Looks whether anything is left of these runs.
-    pub(super) fn look_again(&mut self, doubtful: &[RunId], events: &mut Vec<Event>) {
-        let mut questions = Vec::new();
+    pub(super) fn look_again(&mut self, doubtful: &BTreeSet<RunId>, events: &mut Vec<Event>) {
+        let mut asked = Vec::new();
+        let mut over = Vec::new();
         for run in doubtful {
             let Some(entry) = self.runs.get_mut(run) else {
                 continue;
@@ -264,29 +273,28 @@ impl Table {
                 self.poller.remove(witness.as_fd());
             }
             // Somebody else has the number: then the session that had it is over.
-            if !call::is_taken(entry.pid) {
-                questions.push((entry.pid, entry.boundary));
+            if call::is_taken(entry.pid) {
+                over.push(*run);
+            } else {
+                asked.push((*run, entry.pid, entry.boundary));
             }
         }
-        let mut answers = if questions.is_empty() {
-            HashMap::new()
-        } else {
-            self.processes.left(&questions)
-        };
-        for run in doubtful {
-            let Some(entry) = self.runs.get(run) else {
-                continue;
-            };
-            if !matches!(entry.phase, Phase::Leaderless(_)) {
-                continue;
+        if !asked.is_empty() {
+            let questions: Vec<(Pid, Boundary)> = asked
+                .iter()
+                .map(|(_, pid, boundary)| (*pid, *boundary))
+                .collect();
+            let answers = self.processes.left(&questions);
+            for (run, pid, _) in asked {
+                match answers.get(&pid) {
+                    Some(left) if left.count() > 0 => self.watch(run, left),
+                    Some(_) | None => over.push(run),
+                }
             }
-            let left = answers.remove(&entry.pid).unwrap_or_default();
-            if left.count() == 0 {
-                self.forget(*run);
-                events.push(Event::SessionEmpty { run: *run });
-            } else {
-                self.watch(*run, &left);
-            }
+        }
+        for run in over {
+            self.forget(run);
+            events.push(Event::SessionEmpty { run });
         }
     }
 
@@ -314,11 +322,12 @@ impl Table {
     }
 }
 
-/// Sends a signal to a member, if it still is one. Says whether it was.
+/// Sends a signal to a member, if it still is one and alive. Says whether it was.
 pub(super) fn tell(pid: Pid, leader: Pid, boundary: Boundary, signal: Signal) -> bool {
     // The handle first: what is found of that number afterwards is of the process it holds, or that one is dead.
     let handle = call::pidfd(pid);
     boundary.holds(pid, leader)
+        && call::is_dead(pid) != Some(true)
         && match handle {
             Some(handle) => call::pidfd_kill(handle.as_fd(), signal),
             // No pidfds here, or no descriptor left: the moment since the look is all that is at risk.
@@ -326,18 +335,25 @@ pub(super) fn tell(pid: Pid, leader: Pid, boundary: Boundary, signal: Signal) ->
         }
 }
 
-/// Kills members. One that forks and ends faster than we look is met by its group, at one stroke: a dead child of ours
-/// in that group, which nobody else can reap, keeps the group's number from being used again.
-pub(super) fn kill_all(members: impl Iterator<Item = Pid>, leader: Pid, boundary: Boundary) {
+/// Kills members. Says whether any was alive. One that forks and ends faster than we look is met by its group, at one
+/// stroke: a dead child of ours in that group, which nobody else can reap, keeps the group's number from being used
+/// again.
+pub(super) fn kill_all(
+    members: impl Iterator<Item = Pid>,
+    leader: Pid,
+    boundary: Boundary,
+) -> bool {
+    let mut told = false;
     let mut groups = HashSet::new();
     for pid in members {
         if call::is_dead(pid) == Some(true) {
             groups.extend(boundary.holds(pid, leader).then(|| call::group_of(pid)));
         } else {
-            tell(pid, leader, boundary, Signal::KILL);
+            told |= tell(pid, leader, boundary, Signal::KILL);
         }
     }
     for group in groups.into_iter().flatten() {
         call::kill(-group, Signal::KILL);
     }
+    told
 }

@@ -1,5 +1,7 @@
 //! Sending signals to runs.
 
+use std::collections::BTreeSet;
+
 use crate::domain::event::Event;
 use crate::domain::id::RunId;
 use crate::domain::plan::SignalTarget;
@@ -58,14 +60,15 @@ impl Table {
         if target == SignalTarget::Group {
             return self.tell_members(pid, Boundary::Group, signal, None);
         }
-        let told = self.tell_members(pid, boundary, signal, None);
-        // The last of it may have left for a session of its own, of which nobody tells us.
-        if !told {
-            let mut events = Vec::new();
-            self.look_again(&[run], &mut events);
-            self.queued.append(&mut events);
+        if self.tell_members(pid, boundary, signal, None) {
+            return true;
         }
-        told
+        // The last of it may have left for a session of its own, of which nobody tells us; or it forks and ends faster
+        // than we look.
+        let mut events = Vec::new();
+        self.look_again(&BTreeSet::from([run]), &mut events);
+        self.queued.append(&mut events);
+        self.runs.contains_key(&run)
     }
 
     fn session_is_over(&mut self, run: RunId) {
@@ -89,8 +92,7 @@ impl Table {
             .filter(|pid| done.is_none() || call::group_of(*pid) != done)
             .collect();
         if signal == Signal::KILL {
-            kill_all(members.iter().copied(), leader, boundary);
-            return !members.is_empty();
+            return kill_all(members.into_iter(), leader, boundary);
         }
         let mut told = false;
         for pid in members {

@@ -99,6 +99,9 @@ impl Machine {
             label: Arc::clone(&me.instance.label),
             signal,
         });
+        if kill_now && !killed {
+            self.note_kill(true, me, cx);
+        }
         let step_at = if kill_now {
             now + STUCK_AFTER
         } else {
@@ -126,7 +129,11 @@ impl Machine {
         // A run that never began has nothing for the hook to clean up after.
         let began = matches!(ended.how, RunEnd::Exit(_));
         match &me.instance.hooks.post_stop {
-            Some(hook) if began && self.limits.is_none_or(|limits| limits.hooks) => {
+            Some(hook)
+                if began
+                    && !cx.shared.ruthless
+                    && self.limits.is_none_or(|limits| limits.hooks) =>
+            {
                 let latest = self.limits.map_or(Mono::NEVER, |limits| limits.t_kill);
                 let hook = begin_hook(hook, latest.max(cx.now.mono), me, cx);
                 self.phase = Phase::PostStop { hook, ended };
@@ -220,7 +227,9 @@ impl Machine {
                 label: Arc::clone(&me.instance.label),
             });
             self.phase = Phase::Completed;
-        } else if matches!(ended.how, RunEnd::Exit(_)) {
+        } else if matches!(ended.how, RunEnd::Exit(_))
+            && (ended.signalled || me.process.restart.policy != RestartPolicy::Never)
+        {
             self.phase = Phase::Stopped;
         } else {
             self.fail_for_good(ended.how.to_string(), me, cx);

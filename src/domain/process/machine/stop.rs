@@ -95,6 +95,13 @@ impl Machine {
     pub(super) fn hasten(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
         let Some(limits) = self.limits else { return };
         let now = cx.now.mono;
+        if let Phase::PreStop { live, hook, why } = &mut self.phase
+            && !limits.hooks
+        {
+            hook.cut(cx);
+            let (live, why) = (*live, *why);
+            return self.signal_stop(live, why, me, cx);
+        }
         match &mut self.phase {
             Phase::PreStop { hook, .. } => hook.hasten(limits.hook_latest),
             Phase::PostStop { hook, .. } => hook.hasten(limits.t_kill),
@@ -142,12 +149,13 @@ impl Machine {
                 hook.cut(cx);
                 (*live, *why, by_set)
             }
+            // Its own grace may end at the very instant of the set's deadline: that is no missed deadline.
             Phase::Signalled {
                 live,
                 why,
+                kill_at,
                 by_deadline,
-                ..
-            } => (*live, *why, by_set || *by_deadline),
+            } => (*live, *why, *by_deadline || (by_set && *kill_at > now)),
             _ => return cx.late(),
         };
         cx.effect(Effect::Signal {
@@ -188,7 +196,7 @@ impl Machine {
         self.note_kill(by_deadline, me, cx);
     }
 
-    fn note_kill(&mut self, by_deadline: bool, me: Me<'_>, cx: &mut Context<'_>) {
+    pub(super) fn note_kill(&mut self, by_deadline: bool, me: Me<'_>, cx: &mut Context<'_>) {
         self.killed_by_deadline |= by_deadline;
         cx.fact(Fact::Killed {
             label: Arc::clone(&me.instance.label),

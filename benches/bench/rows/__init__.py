@@ -1,0 +1,14 @@
+"""The rows, in the order of the table. Each measures and gives back its lines."""
+
+from . import crash, idle, logs, orphans, restart, size, thousand, up
+
+ROWS = {
+    "up": up.measure,
+    "idle": idle.measure,
+    "restart": restart.measure,
+    "orphans": orphans.measure,
+    "logs": logs.measure,
+    "thousand": thousand.measure,
+    "crash": crash.measure,
+    "size": size.measure,
+}

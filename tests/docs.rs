@@ -1,0 +1,228 @@
+//! The documentation is true: its YAML is accepted, its commands do what it says, its tables are those of the code, its
+//! links lead somewhere.
+//!
+//! Every `sh` or `console` block has `<!-- run -->` or `<!-- not run: REASON -->` above it; `session` says what a run is,
+//! `page` which other marks there are. `UPDATE_DOCS=1 cargo test --test docs` makes `docs/processset.md` anew.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests are at the edge"
+)]
+
+#[path = "docs/matching.rs"]
+mod matching;
+#[path = "docs/page.rs"]
+mod page;
+#[path = "docs/reference.rs"]
+mod reference;
+#[path = "docs/session.rs"]
+mod session;
+mod support;
+#[path = "docs/yaml.rs"]
+mod yaml;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use page::{Mark, Page};
+use podinit::domain::plan::validate::NOT_SUPPORTED;
+use podinit::domain::shutdown::deadline::Deadlines;
+use podinit::domain::time::Mono;
+
+/// One test a page, so that they run beside each other.
+macro_rules! sessions {
+    ($($test:ident: $path:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            assert!(session::run(&Page::read(Path::new($path))) > 0);
+        })*
+
+        const SESSIONS: &[&str] = &[$($path),*];
+    };
+}
+
+sessions! {
+    the_readme_is_true: "README.md";
+    starting_is_true: "docs/start.md";
+    stopping_is_true: "docs/stop.md";
+    logs_are_true: "docs/logs.md";
+    running_is_true: "docs/running.md";
+    checking_is_true: "docs/check.md";
+}
+
+#[test]
+fn every_shell_block_is_run_or_says_why_not() {
+    for page in page::all() {
+        let mut runs = 0;
+        for block in &page.blocks {
+            let decided = block
+                .marks
+                .iter()
+                .filter(|mark| matches!(mark, Mark::Run { .. } | Mark::NotRun(_)))
+                .count();
+            let wanted = match block.language.as_str() {
+                "sh" | "console" => 1,
+                "yaml" | "json" | "text" | "dockerfile" | "ini" => 0,
+                other => panic!("{}: no block is in `{other}`", block.place),
+            };
+            assert_eq!(decided, wanted, "{}: marks for a run", block.place);
+            runs += usize::from(matches!(block.marks[..], [.., Mark::Run { .. }]));
+        }
+        let path = page.path.to_str().unwrap();
+        assert_eq!(
+            runs > 0,
+            SESSIONS.contains(&path),
+            "{path}: see `sessions!`"
+        );
+    }
+}
+
+#[test]
+fn every_yaml_block_is_accepted() {
+    let mut count = 0;
+    for page in page::all() {
+        for block in page.blocks_in("yaml") {
+            let invalid = block.marks.contains(&Mark::Invalid);
+            yaml::check(&block.place, &block.text, invalid);
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn every_example_is_accepted() {
+    let mut examples = page::files("examples", "yaml");
+    examples.push("examples/laravel/processset.yaml".into());
+    for path in examples {
+        let text = std::fs::read_to_string(page::root().join(&path)).unwrap();
+        yaml::check(path.to_str().unwrap(), &text, false);
+    }
+}
+
+#[test]
+fn the_field_reference_is_that_of_the_schema() {
+    let path = page::root().join("docs/processset.md");
+    let made = reference::page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == made,
+        "docs/processset.md is stale: UPDATE_DOCS=1 cargo test --test docs"
+    );
+}
+
+#[test]
+fn the_changelog_lists_what_is_not_supported() {
+    let page = Page::read(Path::new("CHANGELOG.md"));
+    let listed: Vec<&str> = page
+        .section("not supported yet")
+        .into_iter()
+        .filter(|line| !line.is_empty())
+        .collect();
+    let known: Vec<String> = NOT_SUPPORTED
+        .iter()
+        .map(|row| format!("- `{}`: {}", row.path, row.what))
+        .collect();
+    assert_eq!(listed, known, "the lines of CHANGELOG.md");
+}
+
+/// Seconds as the pages write them: three decimals at most.
+fn seconds(time: Duration) -> String {
+    let text = format!("{:.3}", time.as_secs_f64());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[test]
+fn the_table_of_stops_is_that_of_the_planner() {
+    let page = Page::read(Path::new("docs/stop.md"));
+    let rows = page.section("stop table");
+    let mut made = Vec::new();
+    for grace in [0, 1, 2, 10, 30, 60, 3600] {
+        let second = Duration::from_secs(1);
+        let grace = Duration::from_secs(grace);
+        let at = Deadlines::new(Mono::ZERO, grace, second, Duration::ZERO);
+        made.push(format!(
+            "| {} | {} | {} | {} |",
+            grace.as_secs(),
+            seconds(at.end.since(at.finish_by)),
+            seconds(at.finish_by.since(at.t_kill)),
+            seconds(at.budget())
+        ));
+    }
+    let rows: Vec<&str> = rows
+        .into_iter()
+        .filter(|row| row.starts_with("| "))
+        .collect();
+    assert_eq!(rows[1..], made, "the rows of docs/stop.md");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut problems = String::new();
+    for page in page::all() {
+        for (line, link) in page.links() {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if file.is_empty() {
+                page.path.clone()
+            } else {
+                page.path.parent().unwrap().join(file)
+            };
+            let there = page::root().join(&target).exists();
+            let known = anchor.is_empty() || {
+                let text = Page::read(&target);
+                let id = format!("<a id=\"{anchor}\">");
+                text.anchors().iter().any(|known| known == anchor) || text.text.contains(&id)
+            };
+            if !there || !known {
+                let _ = writeln!(problems, "{}:{line}: {link}", page.path.display());
+            }
+        }
+    }
+    assert!(problems.is_empty(), "\n{problems}");
+}
+
+#[test]
+fn nothing_of_a_machine_is_named() {
+    const WORDS: [&str; 14] = [
+        "/root/",
+        "/work/",
+        "/home/",
+        "localhost:5000",
+        "docker.io",
+        "ghcr.io",
+        "quay.io",
+        "gcr.io",
+        "registry.",
+        "mcr.",
+        "amazonaws",
+        "crates.io",
+        "\u{2014}",
+        "TODO",
+    ];
+    let mut problems = String::new();
+    for page in page::all() {
+        for (at, line) in page.text.lines().enumerate() {
+            for word in WORDS.iter().filter(|word| line.contains(**word)) {
+                let _ = writeln!(problems, "{}:{}: {word}", page.path.display(), at + 1);
+            }
+        }
+    }
+    assert!(problems.is_empty(), "\n{problems}");
+}
+
+#[test]
+fn the_readme_has_a_place_for_benchmarks() {
+    Page::read(Path::new("README.md")).section("benchmarks");
+}
