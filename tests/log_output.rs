@@ -4,6 +4,8 @@
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
     clippy::format_push_string,
     reason = "a test is at the edge"
 )]
