@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use crate::config::Source;
@@ -84,18 +85,21 @@ fn run_set(
         LogFormat::Json
     };
     let colour = host.stdout_is_terminal && std::env::var_os("NO_COLOR").is_none();
-    let logs = Arc::new(logs::Pipeline::start(logs::Config {
+    let logs = logs::Pipeline::start(logs::Config {
         out: std::io::stdout().as_fd().try_clone_to_owned().ok(),
         err: std::io::stderr().as_fd().try_clone_to_owned().ok(),
         format,
         colour,
         clock: logs::wall_clock,
-    })?);
+    })
+    .context("failed to start the log threads")?;
+    let logs = Arc::new(logs);
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let seat = load::Seat::new(&start, &host, environment);
     let terminal = host.stdin_is_terminal;
     let engine = engine(start, &logs, sender.clone(), mailbox, terminal)?;
-    load::start(source, seat, Arc::clone(&logs), sender)?;
+    load::start(source, seat, Arc::clone(&logs), sender)
+        .context("failed to start the thread that loads the spec")?;
     let outcome = drive(engine, logs.as_ref());
     let lines = outcome
         .about
@@ -146,7 +150,8 @@ fn engine<L: Logs>(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .build()?;
+        .build()
+        .context("failed to start the event loop")?;
     let now = clock::now();
     let config = system::Config {
         seed: now.wall.0.unsigned_abs() ^ now.mono.as_nanos().rotate_left(32),
@@ -154,7 +159,7 @@ fn engine<L: Logs>(
     };
     let system = System::new(config, now);
     let inside = runtime.enter();
-    let table = Table::new(start)?;
+    let table = Table::new(start).context("failed to get ready for children")?;
     drop(inside);
     let engine = Engine::new(
         system,

@@ -3,8 +3,8 @@
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
-    clippy::unwrap_used,
     clippy::panic,
+    clippy::unwrap_used,
     reason = "a test is at the edge"
 )]
 

@@ -101,12 +101,13 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
             // Closed: whoever could send is gone, and nothing more comes from there.
             Some(event) = self.mailbox.recv() => happened.push(event),
         }
-        events.extend(happened);
-        // In a storm of exits there is always one more of them: deadlines and messages have their turn all the same.
-        let deadline = self.system.next_deadline();
-        if deadline.is_some_and(|deadline| deadline <= (self.clock)().mono) {
-            events.push_back(Event::Tick);
+        // What keeps happening outside must not keep timers and messages from their turn.
+        let now = (self.clock)().mono;
+        let due = self.system.next_deadline().is_some_and(|at| at <= now);
+        if due && !matches!(happened.last(), Some(Event::Tick)) {
+            happened.push(Event::Tick);
         }
+        events.extend(happened);
         events.extend(self.mailbox.try_recv());
     }
 

@@ -28,6 +28,8 @@ const EAGAIN: i32 = 11;
 struct Table {
     forks_fail: u32,
     panics: bool,
+    /// Something ends at every turn.
+    floods: bool,
     spawned: Vec<RunId>,
     signals: Vec<(RunId, Signal)>,
     ending: Vec<Signal>,
@@ -82,16 +84,21 @@ impl Children for FakeChildren {
 
     async fn wait(&mut self, events: &mut Vec<Event>) {
         assert!(!self.0.borrow().panics, "as told");
-        let pending = {
+        let mut pending = {
             let mut table = self.0.borrow_mut();
             if table.storm > 0 && table.spawned.is_empty() {
                 table.storm -= 1;
                 assert!(table.storm > 0, "something waits all the time");
-                events.push(Event::OrphansReaped(1));
+                table.pending.push(Event::OrphansReaped(1));
             }
             std::mem::take(&mut table.pending)
         };
-        if pending.is_empty() && events.is_empty() {
+        if self.0.borrow().floods {
+            // Each turn takes a little time, and is over at once.
+            tokio::time::advance(Duration::from_micros(100)).await;
+            pending.push(Event::OrphansReaped(1));
+        }
+        if pending.is_empty() {
             std::future::pending::<()>().await;
         }
         events.extend(pending);
@@ -229,6 +236,24 @@ async fn a_storm_of_exits_holds_neither_messages_nor_timers_up() {
     };
     let (outcome, ()) = tokio::join!(engine.run(), until_spawned);
     assert_eq!(outcome.code, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_exits_does_not_hold_the_timers_up() {
+    let (mut engine, children, _sender) = engine(set(vec![service("a")]).plan);
+    children.0.borrow_mut().forks_fail = 1;
+    children.0.borrow_mut().floods = true;
+    let table = children.0.clone();
+    // The restart after the failed fork is due in a second.
+    let until_spawned = async {
+        while table.borrow().spawned.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = engine.run() => unreachable!("nobody stops it"),
+        () = until_spawned => {}
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -97,10 +97,11 @@ fn set_of(signals: &[Signal]) -> libc::sigset_t {
 }
 
 /// Makes every inherited "ignore" the default again: an ignored CHLD would reap our children for us, and children would
-/// inherit the others. PIPE is ignored for ourselves (a closed output is an error, no death); the child resets it.
+/// inherit the others. PIPE and XFSZ are ignored for ourselves (an output that is closed or may not grow is an error, no
+/// death); the child resets them.
 pub(super) fn reset_dispositions() {
     for number in (1..=64).filter(|n| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(n)) {
-        let wanted = if number == libc::SIGPIPE {
+        let wanted = if [libc::SIGPIPE, libc::SIGXFSZ].contains(&number) {
             libc::SIG_IGN
         } else {
             libc::SIG_DFL

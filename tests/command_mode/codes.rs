@@ -57,6 +57,18 @@ fn death_by_any_signal_is_128_and_its_number_as_with_tini() {
     }
 }
 
+#[test]
+fn a_child_whose_reader_is_gone_dies_of_sigpipe_as_always() {
+    for init in [Bare::podinit, Bare::tini] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let bare = init(As::Pid1, &["yes"]).with(|command| {
+            command.stdout(writer);
+        });
+        assert_eq!(bare.run().code, 128 + libc::SIGPIPE);
+    }
+}
+
 /// Nothing on standard output, one line on standard error.
 fn only_line(ended: &Ended) -> &str {
     assert_eq!(ended.stdout, "");

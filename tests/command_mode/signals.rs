@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use nix::unistd::Pid;
+
 use crate::MODES;
 use crate::bare::{Bare, Running, STUB, kill};
-use crate::support::{As, PODINIT, SOON, state_of, within};
+use crate::support::{As, PODINIT, SOON, children_of, state_of, within};
 
 /// Sent to tini these are taken by tini itself: faults of its own, and the terminal's to background processes.
 const KEPT: [i32; 10] = [
@@ -157,6 +159,27 @@ fn a_child_that_obeys_term_has_the_last_word() {
         running.signal(libc::SIGTERM);
         assert_eq!(running.finish(SOON).code, 9);
     }
+}
+
+/// The child has ended, what it left behind takes a second: that is no child to end with another code.
+#[test]
+fn signals_that_come_after_the_child_change_nothing() {
+    let words = [
+        STUB, "--ignore", "SIGTERM", "--hold", "1", "--say", "ready", "--exit", "7",
+    ];
+    let running = ready(Bare::podinit(As::PlainChild, &words));
+    let podinit = running.pid();
+    within(SOON, "the child to be gone", || {
+        let pid = Pid::from_raw(*children_of(podinit).first()?);
+        let is_left = nix::unistd::getsid(Some(pid)).is_ok_and(|session| session != pid);
+        is_left.then_some(())
+    });
+    for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGTERM] {
+        kill(podinit, number);
+    }
+    let ended = running.finish(SOON);
+    assert_eq!(ended.code, 7, "{}", ended.story());
+    assert!(ended.took < Duration::from_secs(5), "{:?}", ended.took);
 }
 
 /// Signals that came before there was a child are kept for it.

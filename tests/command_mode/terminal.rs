@@ -156,6 +156,48 @@ fn a_background_read_suspends_it_and_fg_lets_it_read() {
 }
 
 #[test]
+fn a_background_write_suspends_it_where_the_terminal_says_so() {
+    let pty = shell();
+    pty.type_in("stty tostop\n");
+    pty.output().wait_for("$ ", 3);
+    pty.type_in(&format!("{PODINIT} -- sh -c 'echo written-$((6*7))' &\n"));
+    wait_state(only_child(pty.pid()), 'T');
+    pty.type_in("fg\n");
+    pty.output().wait_for("written-42", 1);
+    pty.wait_foreground(pty.pid());
+}
+
+/// `docker run -it image bash`, with podinit in front.
+#[test]
+fn a_shell_in_it_has_job_control_of_its_own() {
+    let shell = ["bash", "--norc", "--noprofile", "-i"];
+    let plain = [&[PODINIT, "--"], &shell[..]].concat();
+    let first = [&NAMESPACE[..], &["setsid", "--ctty", PODINIT, "--"], &shell].concat();
+    for mut pty in [
+        in_terminal(&plain),
+        Pty::start_uncontrolled(&first, Path::new("/")),
+    ] {
+        pty.output().wait_for("$ ", 1);
+        let bash = pty.foreground();
+        pty.type_in("sleep 1000\n");
+        within(SOON, "sleep in the foreground", || {
+            (pty.foreground() != bash).then_some(())
+        });
+        pty.type_in("\x1a");
+        pty.output().wait_for("Stopped", 1);
+        pty.wait_foreground(bash);
+        pty.type_in("fg\n");
+        within(SOON, "sleep there again", || {
+            (pty.foreground() != bash).then_some(())
+        });
+        pty.type_in("\x03");
+        pty.wait_foreground(bash);
+        pty.type_in("exit 42\n");
+        assert_eq!(pty.code(SOON), 42);
+    }
+}
+
+#[test]
 fn in_the_background_it_takes_no_terminal() {
     let pty = shell();
     pty.type_in("run --say ready --forever &\n");

@@ -48,10 +48,6 @@ fn an_odd_mask_directory_or_environment_is_no_reason_to_fail() {
         ("a umask of 0777", "umask 0777; exec \"$0\" \"$@\""),
         ("no environment at all", "exec env -i \"$0\" \"$@\""),
         ("no PATH", "unset PATH; exec \"$0\" \"$@\""),
-        (
-            "a pending alarm",
-            "exec perl -e 'alarm 1; exec @ARGV' \"$0\" \"$@\"",
-        ),
         ("a child from before", "sleep infinity & exec \"$0\" \"$@\""),
         (
             "many descriptors",
@@ -83,6 +79,32 @@ fn a_directory_that_was_deleted_is_no_reason_to_fail() {
         let dir = tempfile::tempdir().unwrap();
         let ended = Bare::new(mode, &words).dir(dir.path()).run();
         assert_eq!(ended.code, 5, "{}", ended.story());
+    }
+}
+
+#[test]
+fn too_few_descriptors_to_begin_with_is_70_and_is_said() {
+    for count in 3..16 {
+        let limit = format!("--nofile={count}:{count}");
+        for spec in [true, false] {
+            let start = if spec {
+                Start::spec("  processes: [{name: p, command: [sleep, infinity]}]")
+            } else {
+                Start::args(&["--", "sleep", "infinity"])
+            };
+            let finished = start.mode(As::PlainChild).under(&["prlimit", &limit]).run();
+            let codes: &[i32] = if spec { &[65, 70] } else { &[70, 126] };
+            assert!(
+                codes.contains(&finished.code),
+                "{limit}: {}",
+                finished.story()
+            );
+            assert!(
+                finished.story().contains("Too many open files"),
+                "{limit}: {}",
+                finished.story()
+            );
+        }
     }
 }
 

@@ -68,12 +68,13 @@ fn a_sibling_is_never_signalled_by_crash_sweep_or_stop() {
 /// As with shareProcessNamespace: PID 1 is somebody else, and so are its other children.
 #[test]
 fn in_a_shared_pid_namespace_other_containers_are_never_signalled() {
-    let spec = wild(&leaving("a", "--ignore, SIGTERM, --hold, '1'", 11));
+    let leaving = |n| leaving(&format!("a{n}"), "--ignore, SIGTERM, --hold, '1'", 11);
+    let spec = wild(&(1..=5).map(leaving).collect::<String>());
     let script = format!(
         "{STUB} --trap-all --say ready --forever > other & \"$0\" \"$@\"; code=$?; cat other; exit $code"
     );
     let running = Bare::spec(As::Pid1, &["sh", "-c", &script], &spec).start();
-    wait_runs(&running, 10);
+    wait_runs(&running, 16);
     kill(podinit_below(&running), libc::SIGTERM);
     let ended = running.finish(SOON);
     assert_eq!(ended.code, 0, "{}", ended.story());

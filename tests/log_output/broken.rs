@@ -5,7 +5,9 @@ use std::io::PipeReader;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::bare::{Bare, Running, STUB};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::bare::{Bare, Running, STUB, Stream};
 use crate::support::{As, SOON, within};
 
 /// One writes 10 MB and says when it has; one crashes over and over; both with `Block`.
@@ -61,6 +63,19 @@ fn a_full_disk_changes_nothing_for_the_processes() {
     }
 }
 
+/// The signal that comes with it would end podinit.
+#[test]
+fn a_file_that_may_not_grow_changes_nothing_for_the_processes() {
+    for mode in MODES {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("log")).unwrap();
+        let bare = Bare::spec(mode, &["prlimit", "--fsize=100000"], &spec()).with(|command| {
+            command.stdout(file);
+        });
+        nothing_happens(bare.start());
+    }
+}
+
 fn with_reader(mode: As) -> (Running, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let bare = Bare::spec(mode, &[], &spec()).with(|command| {
@@ -90,6 +105,38 @@ fn a_stderr_without_a_reader_changes_nothing_either() {
     });
     drop((out.0, err.0));
     nothing_happens(bare.start());
+}
+
+/// Whoever shares the pipe may have made it non-blocking.
+#[test]
+fn a_non_blocking_stdout_loses_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let running = Bare::spec(
+        As::Pid1,
+        &[],
+        "  processes: [{name: p, restartPolicy: Never, command: [sh, -c, 'touch begun; seq 100000']}]",
+    )
+    .with(|command| {
+        command.stdout(writer);
+    })
+    .start();
+    within(SOON, "it to begin", || {
+        running.path("begun").exists().then_some(())
+    });
+    let stream = Stream::of(reader);
+    let ended = running.finish(SOON);
+    assert_eq!((ended.code, &*ended.stderr), (0, ""));
+    let text = stream.to_the_end();
+    let numbers = text.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("\"stream\":\"stdout\"")?;
+        rest.split_once("\"message\":\"")?
+            .1
+            .strip_suffix("\"}")?
+            .parse::<u32>()
+            .ok()
+    });
+    assert!(numbers.eq(1..=100_000));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -165,7 +165,13 @@ impl Pty {
     /// Waits for its exit code.
     pub fn code(&mut self, limit: Duration) -> i32 {
         let pid = self.pid();
-        within(limit, "the end", || {
+        let deadline = Instant::now() + limit;
+        within(2 * limit, "the end", || {
+            assert!(
+                Instant::now() < deadline,
+                "still there:\n{}",
+                self.output.text()
+            );
             matches!(state_of(pid), None | Some('Z')).then_some(())
         });
         let status = self.child.wait().unwrap();
