@@ -4,10 +4,8 @@ use expect_test::expect;
 
 use self::world::{Behaviour, Set, World, hook, init, secs, service, set};
 use super::Config;
-use crate::domain::event::{Event, LoadFailure};
-use crate::domain::plan::{
-    Condition, FailurePolicy, InstanceHooks, Mode, OnFailure, RestartLimit, SetHooks,
-};
+
+use crate::domain::plan::{Condition, FailurePolicy, InstanceHooks, SetHooks};
 use crate::domain::signal::Signal;
 
 mod ending;
