@@ -481,7 +481,17 @@ fn when_no_process_can_be_made_podinit_goes_on() {
     let podinit = Start::args(&["-f", "-"])
         .stdin("apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nspec:\n  processes:\n    - {name: a, command: [sleep, infinity], replicas: 60, restartBackoff: {initial: 200ms, max: 200ms}}\n")
         .mode(As::PlainChild)
-        .under(&["setpriv", "--reuid", "54322", "--regid", "54322", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "prlimit", "--nproc=30"])
+        .under(&["prlimit",
+            "--nproc=30",
+            "setpriv",
+            "--reuid",
+            "54322",
+            "--regid",
+            "54322",
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+        ])
         .start();
     podinit.wait_for("a fork that fails", |line| {
         line.get("message").starts_with("failed to fork")

@@ -23,6 +23,8 @@ mod reference;
 #[path = "docs/session.rs"]
 mod session;
 mod support;
+#[path = "docs/words.rs"]
+mod words;
 #[path = "docs/yaml.rs"]
 mod yaml;
 

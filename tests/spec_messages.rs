@@ -361,7 +361,7 @@ fn not_a_process_set() {
         processset.yaml:1:1: the key `apiVersion` is missing
           1 | services:
             | ^
-          help: a ProcessSet starts with `apiVersion: podinit.dev/v1alpha1`; `podinit import` converts files of other supervisors"#]],
+          help: a ProcessSet starts with `apiVersion: podinit.dev/v1alpha1`; docs/migrating.md has the keys of other supervisors beside ours"#]],
     );
     check_text(
         "apiVersion: v1\nkind: ConfigMap\ndata: {}\n",

@@ -25,6 +25,8 @@ mod commands;
 mod places;
 #[path = "sys_children/reaping.rs"]
 mod reaping;
+#[path = "sys_children/refusals.rs"]
+mod refusals;
 #[path = "sys_children/sessions.rs"]
 mod sessions;
 #[path = "sys_children/signalling.rs"]
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         sessions::ALL,
         signalling::ALL,
         spawning::ALL,
+        refusals::ALL,
         commands::ALL,
         places::ALL,
     ];

@@ -49,7 +49,7 @@ pub enum Fact {
         pid: u32,
         /// How.
         exit: Exit,
-        /// One of its successExitCodes.
+        /// As it should: one of its successExitCodes, or asked to end.
         success: bool,
         /// How long it lived.
         lived: Duration,

@@ -63,16 +63,17 @@ fn of_the_set(fact: Fact) -> Record {
             source,
             budget,
             shrunk,
-        } => about_set(
-            Level::Info,
-            format!("stopping on {why}"),
-            vec![
+        } => {
+            let mut fields: Fields = vec![
                 ("graceSeconds", seconds(grace)),
                 ("graceSource", text(source_name(source))),
                 ("budgetSeconds", seconds(budget)),
-                ("claimsShortened", Value::Bool(shrunk)),
-            ],
-        ),
+            ];
+            if shrunk {
+                fields.push(("claimsShortened", Value::Bool(true)));
+            }
+            about_set(Level::Info, format!("stopping on {why}"), fields)
+        }
         Fact::StopRepeated { signal } => about_set(
             Level::Info,
             format!("{signal} again: the stop goes on"),

@@ -178,7 +178,7 @@ fn check_version(root: &Node) -> Option<Problem> {
         return Some(
             if root.get("spec").is_none() && foreign.iter().any(|key| root.get(key).is_some()) {
                 problem.help(format!(
-                "a ProcessSet starts with `{expected}`; `podinit import` converts files of other supervisors"
+                "a ProcessSet starts with `{expected}`; docs/migrating.md has the keys of other supervisors beside ours"
             ))
             } else {
                 problem.help(format!("write `{expected}`"))

@@ -134,40 +134,21 @@ unsafe fn obey(orders: &Orders<'_>) -> ! {
 unsafe fn take_place(orders: &Orders<'_>) {
     // SAFETY: numbers, and the address of a local.
     unsafe {
-        match orders.place {
-            Place::Session => must(
+        let own = match orders.place {
+            Place::Session => libc::SYS_setsid,
+            Place::Group | Place::Foreground => libc::SYS_setpgid,
+        };
+        must(orders, SpawnStep::Session, call(own, [0, 0, 0, 0, 0]));
+        if matches!(orders.place, Place::Foreground) {
+            // TTOU is blocked, so this works from the background.
+            let group = call(libc::SYS_getpid, [0, 0, 0, 0, 0]) as libc::pid_t;
+            let request = libc::TIOCSPGRP as c_long;
+            let foreground = [0, request, (&raw const group) as c_long, 0, 0];
+            must(
                 orders,
                 SpawnStep::Session,
-                call(libc::SYS_setsid, [0, 0, 0, 0, 0]),
-            ),
-            Place::Group => must(
-                orders,
-                SpawnStep::Session,
-                call(libc::SYS_setpgid, [0, 0, 0, 0, 0]),
-            ),
-            Place::Foreground => {
-                must(
-                    orders,
-                    SpawnStep::Session,
-                    call(libc::SYS_setpgid, [0, 0, 0, 0, 0]),
-                );
-                // TTOU is blocked, so this works from the background.
-                let group = call(libc::SYS_getpid, [0, 0, 0, 0, 0]) as libc::pid_t;
-                must(
-                    orders,
-                    SpawnStep::Session,
-                    call(
-                        libc::SYS_ioctl,
-                        [
-                            0,
-                            libc::TIOCSPGRP as c_long,
-                            (&raw const group) as c_long,
-                            0,
-                            0,
-                        ],
-                    ),
-                );
-            }
+                call(libc::SYS_ioctl, foreground),
+            );
         }
     }
 }

@@ -243,11 +243,8 @@ mod tests {
     }
 
     #[test]
-    fn a_read_only_file_system_is_left_alone() {
-        // Whatever /proc refuses is not EROFS, so this one must fail ..
+    fn what_a_file_system_refuses_otherwise_is_a_failure() {
+        // A read-only one is among the tests on real processes, which may mount.
         assert!(make(&wanted(Path::new("/proc/podinit/x"), None)).is_err());
-        // .. and one that is read-only must not (/sys/fs/cgroup of many containers; here it may be writable).
-        let read_only = Path::new("/sys/fs/cgroup/podinit-test");
-        let _ = make(&wanted(read_only, None)).map(|_| std::fs::remove_dir(read_only));
     }
 }

@@ -42,13 +42,15 @@ use super::signals::{SignalFd, SignalMode};
 use super::terminal::Terminal;
 
 mod orphans;
+mod processes;
 mod reap;
 mod session;
 mod signal;
 mod spawn;
 
 use orphans::Ending;
-use session::{Boundary, Look, Processes, Witness};
+use processes::{Look, Processes};
+use session::{Boundary, Witness};
 
 /// A child that has not made its exec by then is killed.
 pub const SPAWN_LIMIT: Duration = Duration::from_secs(10);
@@ -78,6 +80,10 @@ pub struct Table {
     /// Found between two turns.
     queued: Vec<Event>,
     ending: Option<Ending>,
+    /// Leaderless runs of which something has died.
+    doubtful: BTreeSet<RunId>,
+    /// Turns in which those were not looked at, as there was more to reap.
+    postponed: u32,
     /// There may be children to reap.
     reap_due: bool,
 }
@@ -142,6 +148,8 @@ impl Table {
             look: None,
             queued: Vec::new(),
             ending: None,
+            doubtful: BTreeSet::new(),
+            postponed: 0,
             // Whoever started us by exec may have left us children.
             reap_due: true,
         })
@@ -180,13 +188,12 @@ impl Table {
         }
         events.append(&mut self.queued);
 
-        let mut doubtful = BTreeSet::new();
         for what in ready {
             match what {
                 Ready::Signals => {}
                 Ready::Status(run) => self.settle(run, events),
                 Ready::Witness(run) => {
-                    doubtful.insert(run);
+                    self.doubtful.insert(run);
                 }
             }
         }
@@ -198,9 +205,10 @@ impl Table {
             reap::Reaped::default()
         };
         if reaped.strangers > 0 {
-            doubtful.extend(self.without_witness());
+            let blind: Vec<RunId> = self.without_witness().collect();
+            self.doubtful.extend(blind);
         }
-        self.look_again(&doubtful, events);
+        self.look_after_reaping(events);
         self.go_on_ending(reaped, events);
         full || self.reap_due
     }

@@ -22,9 +22,20 @@ impl Expected {
     }
 }
 
-/// Whether the lines are as expected.
+/// Whether the lines are as expected. What stands above an interrupt may come in any order, among others.
 pub fn is_like(expected: &[Expected], lines: &[String], any_order: bool) -> bool {
     let mut got: Vec<String> = lines.iter().map(|line| plain(line)).collect();
+    let interrupt = expected
+        .iter()
+        .rposition(|item| *item == Expected::Interrupt);
+    let (before, expected) = expected.split_at(interrupt.unwrap_or(0));
+    let seen = |item: &Expected| match item {
+        Expected::Line(line) => got.contains(&plain(line)),
+        Expected::Rest | Expected::Interrupt => true,
+    };
+    if !before.iter().all(seen) {
+        return false;
+    }
     let mut want: Vec<Option<String>> = expected
         .iter()
         .map(|item| match item {
@@ -155,6 +166,9 @@ mod tests {
             ("...", "", true),
             ("a\n^C\nb", "a\nb", true),
             ("a\n^C\nb", "a\nlate\nb", true),
+            ("a\nb\n^C\nc", "b\na\nc", true),
+            ("a\nb\n^C\nc", "a\nc", false),
+            ("a\n^C\nb", "a\nb\nc", false),
         ] {
             assert_eq!(
                 is_like(&expected(want), &lines(got), false),

@@ -1,8 +1,8 @@
 //! Runs the blocks of a page: all in one directory, in their order, with podinit on the PATH.
 //!
 //! `sh` is a script that has to succeed. `console` is a session: `$ COMMAND` and below it what that prints, standard error
-//! included. A line `...` stands for any lines, a line `^C` for Ctrl-C, pressed once everything above it was seen (on a
-//! terminal only), and for what was on its way by then. What differs from run to run is not compared: times, durations, process ids, numbers with a fraction.
+//! included. A line `...` stands for any lines, a line `^C` for Ctrl-C (on a terminal only), pressed once everything above it
+//! was seen, in whatever order. What differs from run to run is not compared: times, durations, process ids, numbers with a fraction.
 //! A command that fails is an error unless the next one is `echo $?`.
 
 use std::fs::File;
@@ -85,8 +85,7 @@ impl Session {
         let mut job = Job::start(&script, self.dir.path(), terminal);
         for (at, item) in step.expected.iter().enumerate() {
             if *item == Expected::Interrupt {
-                let before = &step.expected[..at];
-                job.read(Some(before));
+                job.read(Some(&step.expected[..=at]));
                 job.interrupt();
             }
         }
@@ -197,7 +196,7 @@ impl Job {
     fn read(&mut self, until: Option<&[Expected]>) -> Vec<String> {
         loop {
             let lines = self.lines();
-            if until.is_some_and(|expected| is_like(&with_rest(expected), &lines, false)) {
+            if until.is_some_and(|expected| is_like(expected, &lines, false)) {
                 return lines;
             }
             let left = self.deadline.saturating_duration_since(Instant::now());
@@ -247,12 +246,6 @@ impl Drop for Job {
             let _ = self.child.wait();
         }
     }
-}
-
-fn with_rest(expected: &[Expected]) -> Vec<Expected> {
-    let mut all = expected.to_vec();
-    all.push(Expected::Rest);
-    all
 }
 
 /// Where output comes out, where it goes in, and with a terminal what stands for the keyboard.

@@ -165,9 +165,10 @@ impl Kit {
     /// Takes what happens in a time in which nothing must.
     pub(crate) async fn pass(&mut self, time: Duration) {
         let deadline = tokio::time::Instant::now() + time;
-        while tokio::time::timeout_at(deadline, self.table.wait(&mut self.seen))
-            .await
-            .is_ok()
+        while tokio::time::Instant::now() < deadline
+            && tokio::time::timeout_at(deadline, self.table.wait(&mut self.seen))
+                .await
+                .is_ok()
         {}
     }
 

@@ -248,7 +248,9 @@ fn chain(millis: u64) {
     fork(|| {
         while Instant::now() < until {
             // SAFETY: this process has one thread.
-            if unsafe { libc::fork() } != 0 {
+            let next = unsafe { libc::fork() };
+            assert!(next >= 0, "fork: {}", std::io::Error::last_os_error());
+            if next != 0 {
                 return;
             }
         }

@@ -26,7 +26,7 @@ def measure(bench: Bench) -> list[Metric]:
     at_once = Metric("orphans", f"{ORPHANS:,} orphans, one instant: most zombies", "", pick=max)
     after_all = Metric("orphans", f"{ORPHANS:,} orphans, one instant: last exit to none", "ms", targets=[at_most(100)])
     limit_s = 3 if bench.quick else 40
-    rounds, seconds = (1, 1) if bench.quick else (7, 20)
+    rounds, seconds = (1, 1) if bench.quick else (7, 12)
     candidates = bench.with_podinit([S6(), Runit(), Supervisord(), Single("tini"), Single("dumb-init")])
 
     def stream(candidate: Candidate) -> dict[str, float]:

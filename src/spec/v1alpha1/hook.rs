@@ -115,8 +115,8 @@ pub struct LifecycleHandler {
     #[schemars(range(min = 1, max = 86400))]
     pub timeout_seconds: Option<u32>,
 
-    /// What a failure does. Fail: the run counts as failed. Continue: nothing. By default Fail for preStart and postStart,
-    /// Continue for preStop and postStop.
+    /// What a failure does. Fail: the run counts as failed; of a stop hook it is reported only. Continue: nothing. By
+    /// default Fail for preStart and postStart, Continue for preStop and postStop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_policy: Option<FailurePolicy>,
 }

@@ -67,7 +67,7 @@ impl Machine {
             label: Arc::clone(&me.instance.label),
             pid: live.pid,
             exit,
-            success: Self::succeeded(&ended, me),
+            success: Self::succeeded(&ended, me) || (ended.signalled && !killed),
             lived: ended.lived,
             usage,
             left,
