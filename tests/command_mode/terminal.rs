@@ -179,15 +179,13 @@ fn a_shell_in_it_has_job_control_of_its_own() {
     ] {
         pty.output().wait_for("$ ", 1);
         let bash = pty.foreground();
-        pty.type_in("sleep 1000\n");
-        within(SOON, "sleep in the foreground", || {
-            (pty.foreground() != bash).then_some(())
-        });
+        pty.type_in(&format!("{STUB} --say ready --forever\n"));
+        pty.output().wait_for("ready\r\n", 1);
         pty.type_in("\x1a");
         pty.output().wait_for("Stopped", 1);
         pty.wait_foreground(bash);
         pty.type_in("fg\n");
-        within(SOON, "sleep there again", || {
+        within(SOON, "the stub in the foreground", || {
             (pty.foreground() != bash).then_some(())
         });
         pty.type_in("\x03");
