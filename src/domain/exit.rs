@@ -56,7 +56,7 @@ pub struct Usage {
 /// The step at which a spawn failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SpawnStep {
-    /// Making the log pipes.
+    /// Making its pipes: for its output, and for its answer.
     Pipe,
     /// fork(2).
     Fork,
@@ -91,7 +91,7 @@ pub enum SpawnStep {
 impl fmt::Display for SpawnStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            SpawnStep::Pipe => "make its log pipes",
+            SpawnStep::Pipe => "make its pipes",
             SpawnStep::Fork => "fork",
             SpawnStep::Session => "start its session",
             SpawnStep::Rlimit => "set its rlimits",

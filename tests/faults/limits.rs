@@ -21,7 +21,7 @@ fn out_of_descriptors_it_says_so_and_starts_the_rest_when_there_are_some_again()
     .start();
     podinit.wait_for_nth("some that run", 5, |line| line.get("message") == "up");
     podinit.wait_for_nth("tries that go on", 100, |line| {
-        line.get("message") == "failed to make its log pipes: Too many open files"
+        line.get("message") == "failed to make its pipes: Too many open files"
     });
     std::fs::write(podinit.path("go"), "").unwrap();
     let finished = podinit.finish(Duration::from_secs(60));
@@ -42,8 +42,7 @@ fn out_of_descriptors_a_stop_works() {
     .under(&["prlimit", "--nofile=64:64"])
     .start();
     podinit.wait_for_nth("tries that go on", 100, |line| {
-        line.get("message")
-            .starts_with("failed to make its log pipes")
+        line.get("message").starts_with("failed to make its pipes")
     });
     let finished = podinit.stop();
     assert_eq!(finished.code, 0, "{}", finished.story());
