@@ -20,10 +20,11 @@ use crate::domain::event::Event;
 use crate::domain::plan::LogFormat;
 use crate::domain::system::{self, Outcome, System};
 use crate::engine::MAILBOX;
+use crate::engine::execute::Executor;
 use crate::engine::run::Engine;
-use crate::http::HttpClient;
 use crate::logs;
-use crate::ports::{Logs, Record};
+use crate::ports::{Logs, Message, Record};
+use crate::probe;
 use crate::sys::pid1::{self, Start};
 use crate::sys::signals::SignalMode;
 use crate::sys::table::Table;
@@ -32,6 +33,7 @@ use crate::sys::{clock, host::Host};
 mod last_words;
 mod load;
 mod silent;
+mod state;
 
 /// podinit could not do its work.
 const INTERNAL: u8 = 70;
@@ -138,13 +140,16 @@ fn run_command(
     Ok(outcome.code)
 }
 
-type Running<L> = (Engine<Table, L, HttpClient>, tokio::runtime::Runtime);
+type Running<L> = (
+    Engine<Table, L, probe::Client, state::State>,
+    tokio::runtime::Runtime,
+);
 
 fn engine<L: Logs>(
     start: Start,
     logs: &Arc<L>,
-    sender: mpsc::Sender<Event>,
-    mailbox: mpsc::Receiver<Event>,
+    sender: mpsc::Sender<Message>,
+    mailbox: mpsc::Receiver<Message>,
     terminal: bool,
 ) -> anyhow::Result<Running<L>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -161,14 +166,13 @@ fn engine<L: Logs>(
     let inside = runtime.enter();
     let table = Table::new(start).context("failed to get ready for children")?;
     drop(inside);
-    let engine = Engine::new(
-        system,
+    let executor = Executor::new(
         table,
         Arc::clone(logs),
-        HttpClient::new(sender),
-        mailbox,
-        clock::now,
+        probe::Client::new(sender),
+        state::State,
     );
+    let engine = Engine::new(system, executor, mailbox, clock::now);
     Ok((engine, runtime))
 }
 

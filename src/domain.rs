@@ -6,6 +6,7 @@
 pub mod exit;
 pub mod id;
 pub mod signal;
+pub mod snapshot;
 pub mod time;
 
 pub mod plan;

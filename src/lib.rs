@@ -26,8 +26,8 @@ pub mod domain;
 pub mod ports;
 
 pub mod config;
-pub mod http;
 pub mod logs;
+pub mod probe;
 pub mod sys;
 
 pub mod engine;

@@ -6,10 +6,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::domain::event::Event;
 use crate::domain::exit::SpawnFailure;
 use crate::domain::id::{Label, RunId};
-use crate::domain::plan::{HttpGet, Launch, LogRule, SignalTarget};
+use crate::domain::plan::{Launch, LogRule, Request, SignalTarget};
 use crate::domain::signal::Signal;
 
 /// Read ends of a run's log pipes: duplicates, for the logs thread.
@@ -28,6 +30,9 @@ pub enum Stdio {
     Logged,
     /// podinit's own, and its terminal where it has one.
     Inherited,
+    /// stdin from /dev/null, stdout and stderr into one pipe that the table reads: the first 1 KiB of it is told as
+    /// `Said`, the rest is read and forgotten.
+    Kept,
 }
 
 /// The one owner of every child: spawns, signals and reaps.
@@ -48,15 +53,52 @@ pub trait Children {
     /// as an event once no child is left.
     fn end_orphans(&mut self, signal: Signal);
 
+    /// Listens on the abstract Unix socket of this name (without the `@`); a message from a process of a run's session
+    /// follows as `Notified`, whatever else arrives is dropped. Not listening yet for runs of which `Spawned` was told.
+    fn listen_notify(&mut self, socket: &str) -> std::io::Result<()>;
+
     /// Waits until something happened, then appends at least one event. Cancel-safe: nothing is lost when it is dropped.
     /// Signals to podinit itself come before exits, exits in the order of reaping.
     fn wait(&mut self, events: &mut Vec<Event>) -> impl Future<Output = ()>;
 }
 
-/// HTTP requests of hooks, made elsewhere.
+/// Requests of probes and hooks, made elsewhere.
 pub trait Requests {
-    /// Makes a GET request; `HttpDone` follows as an event within the timeout. Does not wait.
-    fn get(&mut self, run: RunId, request: Arc<HttpGet>, timeout: Duration);
+    /// Asks a server; `Responded` follows as an event within the timeout. Does not wait.
+    fn ask(&mut self, run: RunId, request: Arc<Request>, timeout: Duration);
+}
+
+/// Files that tell the processes of a stop, such as `draining`.
+pub trait StateFiles {
+    /// Writes a file of the state directory, at once as a whole. Does not wait, and failing changes nothing.
+    fn write(&mut self, name: String, content: String);
+}
+
+/// What comes in through the engine's mailbox.
+#[derive(Debug)]
+pub struct Message {
+    /// What happened; `None`: the sender only wants to know that the engine takes messages.
+    pub event: Option<Event>,
+    /// Answered once the event was dealt with.
+    pub taken: Option<oneshot::Sender<()>>,
+}
+
+impl From<Event> for Message {
+    fn from(event: Event) -> Self {
+        Message {
+            event: Some(event),
+            taken: None,
+        }
+    }
+}
+
+impl Message {
+    /// A message and what becomes ready once it was dealt with; an error there means that the engine is gone.
+    pub fn awaited(event: Option<Event>) -> (Message, oneshot::Receiver<()>) {
+        let (taken, answer) = oneshot::channel();
+        let taken = Some(taken);
+        (Message { event, taken }, answer)
+    }
 }
 
 /// How much a record matters.

@@ -19,13 +19,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ports", &["ports", "domain"]),
     ("sys", &["sys", "ports", "domain"]),
     ("logs", &["logs", "ports", "domain"]),
-    ("http", &["http", "ports", "domain"]),
+    ("probe", &["probe", "ports", "domain"]),
     ("config", &["config", "ports", "domain", "spec"]),
     ("engine", &["engine", "ports", "domain"]),
     (
         "app",
         &[
-            "app", "engine", "sys", "logs", "http", "config", "ports", "domain", "spec",
+            "app", "engine", "sys", "logs", "probe", "config", "ports", "domain", "spec",
         ],
     ),
     ("cli", &["cli", "app", "config", "sys", "domain", "spec"]),

@@ -14,7 +14,7 @@ use crate::domain::event::{Event, LoadFailure};
 use crate::domain::plan::host::{Capabilities, HostView, parse_group, parse_passwd};
 use crate::domain::plan::resolve::{command_plan, files_needed, resolve};
 use crate::domain::plan::{Directory, Plan, Rlimit};
-use crate::ports::{Level, Logs, Record};
+use crate::ports::{Level, Logs, Message, Record};
 use crate::spec::{self, Problem};
 use crate::sys::host::Host;
 use crate::sys::pid1::Start;
@@ -26,6 +26,10 @@ const INTERNAL: u8 = 70;
 const INVALID: u8 = 65;
 /// Something that must be done before the first process failed.
 const UNPREPARED: u8 = 76;
+
+/// Where files about podinit are: the variable, and the directory without it.
+const STATE_DIR_VARIABLE: &str = "PODINIT_STATE_DIR";
+const STATE_DIR: &str = "/run/podinit";
 
 /// What a plan depends on beside its spec, as far as it is known before anything is read.
 #[derive(Debug)]
@@ -63,6 +67,9 @@ impl Seat {
         HostView {
             in_kubernetes,
             stdout_is_terminal,
+            state_dir: state_dir(&self.environment),
+            // Unguessable it need not be: a message counts only when it comes out of a run's session.
+            notify_socket: format!("podinit/notify/{}", crate::sys::host::unique()),
             env: self.environment,
             start_dir: self.start_dir,
             uid,
@@ -85,12 +92,20 @@ impl Seat {
     }
 }
 
+/// The directory with files about podinit.
+pub(super) fn state_dir(environment: &[(OsString, OsString)]) -> PathBuf {
+    let given = environment
+        .iter()
+        .find(|(name, value)| name == OsStr::new(STATE_DIR_VARIABLE) && !value.is_empty());
+    PathBuf::from(given.map_or(OsStr::new(STATE_DIR), |(_, value)| value.as_os_str()))
+}
+
 /// Starts the thread; it sends one event and ends.
 pub(super) fn start<L: Logs + Send + Sync + 'static>(
     source: Source,
     seat: Seat,
     logs: Arc<L>,
-    mailbox: mpsc::Sender<Event>,
+    mailbox: mpsc::Sender<Message>,
 ) -> std::io::Result<()> {
     std::thread::Builder::new()
         .name("loader".to_owned())
@@ -106,7 +121,7 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
             };
             limits::give_memory_back();
             // Closed: podinit is leaving.
-            let _ = mailbox.blocking_send(event);
+            let _ = mailbox.blocking_send(event.into());
         })?;
     Ok(())
 }

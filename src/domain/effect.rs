@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::{Label, RunId};
-use super::plan::{HttpGet, Launch, LogRule, SignalTarget};
+use super::plan::{Launch, Output, Request, SignalTarget};
 use super::signal::Signal;
 use super::system::Outcome;
 
@@ -20,8 +20,8 @@ pub enum Effect {
         label: Arc<Label>,
         /// What is executed.
         launch: Arc<Launch>,
-        /// How its output is logged; `None`: it gets podinit's own streams and terminal.
-        log: Option<Arc<LogRule>>,
+        /// Where its output goes.
+        output: Output,
     },
     /// Send a signal to a run. Not answered: whom it ends answers by `Exited`, and who is gone already has.
     Signal {
@@ -32,12 +32,12 @@ pub enum Effect {
         /// To whom.
         target: SignalTarget,
     },
-    /// Make a request. Answered by `HttpDone` within the timeout.
-    Http {
+    /// Ask a server. Answered by `Responded` within the timeout.
+    Request {
         /// Names the request.
         run: RunId,
         /// What.
-        request: Arc<HttpGet>,
+        request: Arc<Request>,
         /// For the whole of it.
         timeout: Duration,
     },
@@ -46,6 +46,20 @@ pub enum Effect {
     EndOrphans {
         /// What.
         signal: Signal,
+    },
+    /// Listen on this abstract Unix socket (its name without the `@`) for what processes report over the sd_notify
+    /// protocol. Answered by `Notified` for each message of a run's session, and by `NotifyFailed` when it cannot be done.
+    ListenNotify {
+        /// The socket.
+        socket: Arc<str>,
+    },
+    /// Write a file of the state directory, replacing it at once as a whole. Not answered: where there is no such
+    /// directory there is no such file.
+    WriteState {
+        /// Its path in that directory, such as `draining`.
+        name: String,
+        /// All of it.
+        content: String,
     },
     /// Write out what is logged, bounded by the outcome's `until`, and leave. The last effect.
     Exit(Outcome),

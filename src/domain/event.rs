@@ -6,6 +6,7 @@ use super::exit::{Exit, SpawnFailure, Usage};
 use super::id::RunId;
 use super::plan::Plan;
 use super::signal::Signal;
+use super::time::Mono;
 
 /// Something that happened outside.
 #[derive(Debug, Clone)]
@@ -46,12 +47,41 @@ pub enum Event {
         /// Which run.
         run: RunId,
     },
-    /// Answers [`super::effect::Effect::Http`].
-    HttpDone {
+    /// Answers [`super::effect::Effect::Request`].
+    Responded {
         /// Which run.
         run: RunId,
-        /// The status code, or what went wrong.
-        result: Result<u16, String>,
+        /// What went wrong, if anything.
+        result: Result<(), String>,
+    },
+    /// What a child whose output is kept wrote, at most 1 KiB of it. Before its `Exited`, and only if it wrote something.
+    Said {
+        /// Which run.
+        run: RunId,
+        /// The beginning of it.
+        text: String,
+    },
+    /// Something in a run's session sent a message over the sd_notify protocol.
+    Notified {
+        /// Which run.
+        run: RunId,
+        /// The message: lines `NAME=value`.
+        text: String,
+    },
+    /// Answers [`super::effect::Effect::ListenNotify`]: nobody will be heard there.
+    NotifyFailed {
+        /// Why.
+        why: String,
+    },
+    /// A stop was asked for otherwise than by a signal.
+    StopRequested {
+        /// By what, such as `podinit prestop`.
+        by: &'static str,
+    },
+    /// The pod's own deadline is known, or has become an earlier one. Deadlines only shrink.
+    DeadlineKnown {
+        /// T: the kubelet's SIGKILL.
+        end: Mono,
     },
     /// Answers [`super::effect::Effect::EndOrphans`]: podinit has no child of any kind.
     Childless,

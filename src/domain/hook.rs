@@ -7,7 +7,7 @@ use super::effect::Effect;
 use super::exit::{Exit, SpawnFailure};
 use super::fact::Fact;
 use super::id::RunId;
-use super::plan::{Hook, HookAction};
+use super::plan::{Hook, HookAction, Output};
 use super::system::context::Context;
 use super::time::Mono;
 
@@ -59,8 +59,8 @@ pub enum Answer {
     SpawnFailed(SpawnFailure),
     /// It ended.
     Exited(Exit),
-    /// The request was answered, or not.
-    Http(Result<u16, String>),
+    /// The request was answered; what went wrong, if anything.
+    Responded(Result<(), String>),
 }
 
 impl HookRun {
@@ -104,10 +104,9 @@ impl HookRun {
         match answer {
             Answer::Spawned => Progress::Pending,
             Answer::SpawnFailed(failure) => self.attempt_failed(failure.to_string(), cx),
-            Answer::Exited(Exit::Code(0)) | Answer::Http(Ok(200..=399)) => self.succeeded(cx),
+            Answer::Exited(Exit::Code(0)) | Answer::Responded(Ok(())) => self.succeeded(cx),
             Answer::Exited(exit) => self.attempt_failed(exit.to_string(), cx),
-            Answer::Http(Ok(status)) => self.attempt_failed(format!("status {status}"), cx),
-            Answer::Http(Err(why)) => self.attempt_failed(why, cx),
+            Answer::Responded(Err(why)) => self.attempt_failed(why, cx),
         }
     }
 
@@ -171,7 +170,7 @@ impl HookRun {
                     run,
                     label: Arc::clone(label),
                     launch: Arc::clone(launch),
-                    log: Some(Arc::clone(log)),
+                    output: Output::Logged(Arc::clone(log)),
                 });
                 State::Trying {
                     run,
@@ -179,9 +178,9 @@ impl HookRun {
                     until,
                 }
             }
-            HookAction::Http(request) => {
+            HookAction::Request(request) => {
                 let run = cx.new_run();
-                cx.effect(Effect::Http {
+                cx.effect(Effect::Request {
                     run,
                     request: Arc::clone(request),
                     timeout: until.since(cx.now.mono),

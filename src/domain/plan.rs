@@ -8,8 +8,11 @@ use std::time::Duration;
 use super::id::{InstanceId, Label, ProcessId};
 use super::signal::Signal;
 
+pub use probe::{Check, FastCgiAddress, HttpGet, Probe, ProbeKind, Probes, Request};
+
 pub mod graph;
 pub mod host;
+pub mod probe;
 pub mod resolve;
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,8 @@ pub struct Plan {
     pub shutdown: ShutdownTimes,
     /// Hooks of the whole set.
     pub hooks: SetHooks,
+    /// The socket on which processes report over the sd_notify protocol, without its `@`; `None`: no probe asks for it.
+    pub notify_socket: Option<Arc<str>>,
     /// Made before anything starts, in this order.
     pub directories: Vec<Directory>,
     /// Init processes in the order of the spec, then processes. Disabled ones are left out.
@@ -71,6 +76,8 @@ pub struct ShutdownTimes {
     pub grace: Duration,
     /// Where `grace` came from.
     pub source: GraceSource,
+    /// From t0 on Serving processes keep serving for so long, unready, while endpoints are removed.
+    pub drain: Duration,
     /// Left after our last process for sidecars and telemetry.
     pub tail: Duration,
 }
@@ -120,6 +127,8 @@ pub struct Process {
     pub stop: StopRule,
     /// Serving or Background.
     pub traffic: Traffic,
+    /// Ready for so long before dependents count it.
+    pub min_ready: Duration,
     /// A run older than this is stopped gracefully and counts as a failure.
     pub active_deadline: Option<Duration>,
     /// How its output is logged; `None`: it has our own streams (`--` mode).
@@ -137,6 +146,8 @@ pub struct Instance {
     pub launch: Arc<Launch>,
     /// Its own hooks, with its user, environment and directory.
     pub hooks: InstanceHooks,
+    /// Its probes.
+    pub probes: Probes,
 }
 
 /// Hooks around each run of an instance.
@@ -326,22 +337,9 @@ pub enum HookAction {
         log: Arc<LogRule>,
     },
     /// Makes a GET request; 200 to 399 is success.
-    Http(Arc<HttpGet>),
+    Request(Arc<Request>),
     /// Waits.
     Sleep(Duration),
-}
-
-/// A GET request, with the meaning of a Pod's httpGet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpGet {
-    /// Host to connect to; IPv6 without brackets.
-    pub host: String,
-    /// Port to connect to.
-    pub port: u16,
-    /// Path with query, beginning with `/`.
-    pub path: String,
-    /// Header lines. `Host` replaces the default one.
-    pub headers: Vec<(String, String)>,
 }
 
 /// What a hook's failure does.
@@ -396,6 +394,17 @@ pub struct Rlimit {
     pub soft: Option<u64>,
     /// Hard limit; `None`: infinity.
     pub hard: Option<u64>,
+}
+
+/// Where the output of a child goes.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// It has our own streams and terminal (`--` mode).
+    Inherited,
+    /// Into the log.
+    Logged(Arc<LogRule>),
+    /// Kept for the one who asked: [`crate::domain::event::Event::Said`] has its beginning.
+    Kept,
 }
 
 /// How a process's output is logged.

@@ -147,6 +147,11 @@ impl System {
         self.stage == Stage::Over
     }
 
+    /// What the set looks like, if that changed since the last call.
+    pub fn snapshot(&mut self) -> Option<Arc<super::snapshot::Snapshot>> {
+        None
+    }
+
     /// Stimuli that came too late or to nobody.
     pub fn late(&self) -> u64 {
         self.shared.late
@@ -207,9 +212,9 @@ impl System {
                 }
                 _ => self.shared.remains_gone(run),
             },
-            Event::HttpDone { run, result } => {
+            Event::Responded { run, result } => {
                 let owner = self.shared.owners.remove(&run);
-                let answer = Answer::Http(result);
+                let answer = Answer::Responded(result);
                 match owner {
                     Some(Owner::Unit(unit)) => self.with_unit(unit, now, |machine, me, cx| {
                         if machine.is_hook(run) {
@@ -222,6 +227,11 @@ impl System {
                     Some(Owner::Remains) | None => {}
                 }
             }
+            Event::Said { .. }
+            | Event::Notified { .. }
+            | Event::NotifyFailed { .. }
+            | Event::StopRequested { .. }
+            | Event::DeadlineKnown { .. } => {}
             Event::Childless => self.childless(now),
             Event::OrphansReaped(count) => self.orphans += u64::from(count),
             Event::Tick => self.tick(now),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::domain::effect::Effect;
 use crate::domain::event::Event;
-use crate::domain::id::RunId;
-use crate::domain::plan::SignalTarget;
+use crate::domain::id::{Label, RunId};
+use crate::domain::plan::{Launch, Output, SignalTarget};
 use crate::domain::signal::Signal;
 use crate::domain::system::Outcome;
-use crate::ports::{Children, Logs, Requests, Stdio};
+use crate::ports::{Children, Logs, Requests, StateFiles, Stdio};
 
 /// What became of an effect.
 #[derive(Debug)]
@@ -24,20 +24,22 @@ pub enum Executed {
 
 /// The adapters.
 #[derive(Debug)]
-pub struct Executor<C, L, R> {
+pub struct Executor<C, L, R, S> {
     children: C,
     logs: Arc<L>,
     requests: R,
+    state: S,
     live: BTreeSet<RunId>,
 }
 
-impl<C: Children, L: Logs, R: Requests> Executor<C, L, R> {
+impl<C: Children, L: Logs, R: Requests, S: StateFiles> Executor<C, L, R, S> {
     /// An executor with no child yet.
-    pub fn new(children: C, logs: Arc<L>, requests: R) -> Self {
+    pub fn new(children: C, logs: Arc<L>, requests: R, state: S) -> Self {
         Executor {
             children,
             logs,
             requests,
+            state,
             live: BTreeSet::new(),
         }
     }
@@ -76,23 +78,8 @@ impl<C: Children, L: Logs, R: Requests> Executor<C, L, R> {
                 run,
                 label,
                 launch,
-                log,
-            } => {
-                let stdio = match log {
-                    Some(_) => Stdio::Logged,
-                    None => Stdio::Inherited,
-                };
-                match self.children.spawn(run, &launch, stdio) {
-                    Ok(pipes) => {
-                        self.live.insert(run);
-                        if let (Some(pipes), Some(rule)) = (pipes, log) {
-                            self.logs.open(run, &label, &rule, pipes);
-                        }
-                        Executed::Started
-                    }
-                    Err(failure) => Executed::Answered(Event::SpawnFailed { run, failure }),
-                }
-            }
+                output,
+            } => self.spawn(run, &label, &launch, output),
             Effect::Signal {
                 run,
                 signal,
@@ -101,12 +88,22 @@ impl<C: Children, L: Logs, R: Requests> Executor<C, L, R> {
                 self.children.signal(run, signal, target);
                 Executed::Started
             }
-            Effect::Http {
+            Effect::Request {
                 run,
                 request,
                 timeout,
             } => {
-                self.requests.get(run, request, timeout);
+                self.requests.ask(run, request, timeout);
+                Executed::Started
+            }
+            Effect::ListenNotify { socket } => match self.children.listen_notify(&socket) {
+                Ok(()) => Executed::Started,
+                Err(error) => Executed::Answered(Event::NotifyFailed {
+                    why: error.to_string(),
+                }),
+            },
+            Effect::WriteState { name, content } => {
+                self.state.write(name, content);
                 Executed::Started
             }
             Effect::EndOrphans { signal } => {
@@ -114,6 +111,30 @@ impl<C: Children, L: Logs, R: Requests> Executor<C, L, R> {
                 Executed::Started
             }
             Effect::Exit(outcome) => Executed::Exit(outcome),
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        run: RunId,
+        label: &Arc<Label>,
+        launch: &Launch,
+        output: Output,
+    ) -> Executed {
+        let stdio = match output {
+            Output::Logged(_) => Stdio::Logged,
+            Output::Inherited => Stdio::Inherited,
+            Output::Kept => Stdio::Kept,
+        };
+        match self.children.spawn(run, launch, stdio) {
+            Ok(pipes) => {
+                self.live.insert(run);
+                if let (Some(pipes), Output::Logged(rule)) = (pipes, output) {
+                    self.logs.open(run, label, &rule, pipes);
+                }
+                Executed::Started
+            }
+            Err(failure) => Executed::Answered(Event::SpawnFailed { run, failure }),
         }
     }
 

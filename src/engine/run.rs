@@ -4,45 +4,58 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::execute::{Executed, Executor};
 use super::publish;
 use crate::domain::event::Event;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::system::{Outcome, System};
 use crate::domain::time::Now;
-use crate::ports::{Children, Logs, Requests};
+use crate::ports::{Children, Logs, Message, Requests, StateFiles};
 
 /// The time from TERM to KILL after an internal error.
 const EMERGENCY_GRACE: Duration = Duration::from_secs(5);
 
+/// Messages dealt with in one turn, so that what changes often is published once.
+const BATCH: usize = 256;
+
 /// The system and everything that carries out its effects. Lives on the main thread.
 #[derive(Debug)]
-pub struct Engine<C, L, R> {
+pub struct Engine<C, L, R, S> {
     system: System,
-    executor: Executor<C, L, R>,
-    mailbox: mpsc::Receiver<Event>,
+    executor: Executor<C, L, R, S>,
+    mailbox: mpsc::Receiver<Message>,
     first: Option<Event>,
+    /// Where snapshots go; `None`: nobody looks.
+    snapshots: Option<watch::Sender<Arc<Snapshot>>>,
+    /// Whoever waits for what came with the events of this turn.
+    taken: Vec<oneshot::Sender<()>>,
     clock: fn() -> Now,
 }
 
-impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
+impl<C: Children, L: Logs, R: Requests, S: StateFiles> Engine<C, L, R, S> {
     /// An engine around a system that waits for its plan. `mailbox` brings everything but signals and exits.
     pub fn new(
         system: System,
-        children: C,
-        logs: Arc<L>,
-        requests: R,
-        mailbox: mpsc::Receiver<Event>,
+        executor: Executor<C, L, R, S>,
+        mailbox: mpsc::Receiver<Message>,
         clock: fn() -> Now,
     ) -> Self {
         Engine {
             system,
-            executor: Executor::new(children, logs, requests),
+            executor,
             mailbox,
             first: None,
+            snapshots: None,
+            taken: Vec::new(),
             clock,
         }
+    }
+
+    /// From now on what the set looks like is published once a turn, if it changed.
+    pub fn publish_to(&mut self, snapshots: watch::Sender<Arc<Snapshot>>) {
+        self.snapshots = Some(snapshots);
     }
 
     /// What comes before everything else, signals too.
@@ -56,17 +69,37 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
         loop {
             while let Some(event) = events.pop_front() {
                 if let Some(outcome) = self.turn(event, &mut events) {
+                    self.publish();
                     return outcome;
                 }
             }
+            self.publish();
             self.next(&mut events).await;
         }
+    }
+
+    /// Shows what changed, then tells those who waited for it that it is so.
+    fn publish(&mut self) {
+        if let Some(snapshots) = &self.snapshots
+            && let Some(snapshot) = self.system.snapshot()
+        {
+            snapshots.send_replace(snapshot);
+        }
+        for taken in self.taken.drain(..) {
+            // Whoever asked may have gone.
+            let _ = taken.send(());
+        }
+    }
+
+    fn take(&mut self, message: Message, events: &mut Vec<Event>) {
+        events.extend(message.event);
+        self.taken.extend(message.taken);
     }
 
     /// One event, its effects and facts. Answers that are there at once are put into `events`. Effects come first: a
     /// restart does not wait for the log threads that a record wakes.
     fn turn(&mut self, event: Event, events: &mut VecDeque<Event>) -> Option<Outcome> {
-        let over = Executor::<C, L, R>::over(&event);
+        let over = Executor::<C, L, R, S>::over(&event);
         let outbox = self.system.step(event, (self.clock)());
         let mut ended = None;
         for effect in outbox.effects {
@@ -99,7 +132,7 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
             () = self.executor.children().wait(&mut happened) => {}
             () = sleep(wait) => happened.push(Event::Tick),
             // Closed: whoever could send is gone, and nothing more comes from there.
-            Some(event) = self.mailbox.recv() => happened.push(event),
+            Some(message) = self.mailbox.recv() => self.take(message, &mut happened),
         }
         // What keeps happening outside must not keep timers and messages from their turn.
         let now = (self.clock)().mono;
@@ -107,8 +140,13 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
         if due && !matches!(happened.last(), Some(Event::Tick)) {
             happened.push(Event::Tick);
         }
+        for _ in 0..BATCH {
+            let Ok(message) = self.mailbox.try_recv() else {
+                break;
+            };
+            self.take(message, &mut happened);
+        }
         events.extend(happened);
-        events.extend(self.mailbox.try_recv());
     }
 
     /// After an internal error: ends every child as well as can be, without the system. At most 5 s, then KILL.
@@ -130,7 +168,7 @@ impl<C: Children, L: Logs, R: Requests> Engine<C, L, R> {
                     if matches!(event, Event::Childless) {
                         return;
                     }
-                    if let Some(run) = Executor::<C, L, R>::over(&event) {
+                    if let Some(run) = Executor::<C, L, R, S>::over(&event) {
                         self.executor.close(run);
                     }
                 }

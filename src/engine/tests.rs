@@ -8,18 +8,19 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::MAILBOX;
+use super::execute::Executor;
 use super::publish::record;
 use super::run::Engine;
 use crate::domain::event::Event;
 use crate::domain::exit::{Exit, SpawnFailure, SpawnStep, Usage};
 use crate::domain::fact::Fact;
 use crate::domain::id::{Label, RunId};
-use crate::domain::plan::{GraceSource, HttpGet, Launch, LogRule, Plan, SignalTarget};
+use crate::domain::plan::{GraceSource, Launch, LogRule, Plan, Request, SignalTarget};
 use crate::domain::signal::Signal;
 use crate::domain::system::tests::world::{secs, service, set};
 use crate::domain::system::{Config, System};
 use crate::domain::time::{Mono, Now, Wall};
-use crate::ports::{Children, LogPipes, Logs, Record, Requests, Stdio};
+use crate::ports::{Children, LogPipes, Logs, Message, Record, Requests, StateFiles, Stdio};
 
 const EAGAIN: i32 = 11;
 
@@ -76,6 +77,10 @@ impl Children for FakeChildren {
         true
     }
 
+    fn listen_notify(&mut self, _: &str) -> std::io::Result<()> {
+        Ok(())
+    }
+
     fn end_orphans(&mut self, signal: Signal) {
         let mut table = self.0.borrow_mut();
         table.ending.push(signal);
@@ -124,7 +129,11 @@ impl Logs for FakeLogs {
 struct NoRequests;
 
 impl Requests for NoRequests {
-    fn get(&mut self, _: RunId, _: Arc<HttpGet>, _: Duration) {}
+    fn ask(&mut self, _: RunId, _: Arc<Request>, _: Duration) {}
+}
+
+impl StateFiles for NoRequests {
+    fn write(&mut self, _: String, _: String) {}
 }
 
 thread_local! {
@@ -140,15 +149,18 @@ fn clock() -> Now {
     }
 }
 
-type FakeEngine = Engine<FakeChildren, FakeLogs, NoRequests>;
+type FakeEngine = Engine<FakeChildren, FakeLogs, NoRequests, NoRequests>;
 
-fn engine(plan: Plan) -> (FakeEngine, FakeChildren, mpsc::Sender<Event>) {
+fn engine(plan: Plan) -> (FakeEngine, FakeChildren, mpsc::Sender<Message>) {
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let children = FakeChildren::default();
     let system = System::new(Config::default(), clock());
     let logs = Arc::new(FakeLogs::default());
-    let engine = Engine::new(system, children.clone(), logs, NoRequests, mailbox, clock);
-    sender.try_send(Event::Loaded(Arc::new(plan))).unwrap();
+    let executor = Executor::new(children.clone(), logs, NoRequests, NoRequests);
+    let engine = Engine::new(system, executor, mailbox, clock);
+    sender
+        .try_send(Event::Loaded(Arc::new(plan)).into())
+        .unwrap();
     (engine, children, sender)
 }
 
@@ -161,7 +173,10 @@ async fn a_fork_that_fails_is_tried_again_after_the_backoff() {
         // 1 s, 2 s and 4 s of backoff, then it runs.
         tokio::time::sleep_until(tokio::time::Instant::now() + secs(8.0)).await;
         assert_eq!(children.0.borrow().spawned.len(), 1);
-        sender.send(Event::Signal(Signal::TERM)).await.unwrap();
+        sender
+            .send(Event::Signal(Signal::TERM).into())
+            .await
+            .unwrap();
         std::future::pending::<()>().await;
     };
     let outcome = tokio::select! {
@@ -181,11 +196,11 @@ async fn a_flood_of_messages_does_not_hold_a_signal_up() {
         .pending
         .push(Event::OrphansReaped(1));
     for _ in 1..MAILBOX {
-        let late = Event::HttpDone {
+        let late = Event::Responded {
             run: RunId(999),
-            result: Ok(200),
+            result: Ok(()),
         };
-        sender.try_send(late).unwrap();
+        sender.try_send(late.into()).unwrap();
     }
     let table = children.0.clone();
     let until_spawned = async {
@@ -193,6 +208,9 @@ async fn a_flood_of_messages_does_not_hold_a_signal_up() {
             tokio::task::yield_now().await;
         }
         table.borrow_mut().pending.push(Event::Signal(Signal::TERM));
+        // A real table would wake the engine.
+        let wake = Event::OrphansReaped(0);
+        let _ = sender.try_send(wake.into());
     };
     let (outcome, ()) = tokio::join!(engine.run(), until_spawned);
     assert_eq!(outcome.code, 0);
@@ -225,14 +243,17 @@ async fn a_storm_of_exits_holds_neither_messages_nor_timers_up() {
     let system = System::new(Config::default(), clock_of_calls());
     let logs = Arc::new(FakeLogs::default());
     let table = children.0.clone();
-    let mut engine = Engine::new(system, children, logs, NoRequests, mailbox, clock_of_calls);
+    let executor = Executor::new(children, logs, NoRequests, NoRequests);
+    let mut engine = Engine::new(system, executor, mailbox, clock_of_calls);
     let plan = set(vec![service("a")]).plan;
-    sender.try_send(Event::Loaded(Arc::new(plan))).unwrap();
+    sender
+        .try_send(Event::Loaded(Arc::new(plan)).into())
+        .unwrap();
     let until_spawned = async {
         while table.borrow().spawned.is_empty() {
             tokio::task::yield_now().await;
         }
-        sender.try_send(Event::Signal(Signal::TERM)).unwrap();
+        sender.try_send(Event::Signal(Signal::TERM).into()).unwrap();
     };
     let (outcome, ()) = tokio::join!(engine.run(), until_spawned);
     assert_eq!(outcome.code, 0);

@@ -56,6 +56,15 @@ impl Host {
     }
 }
 
+/// A name that nobody else has: from the kernel, else from the clock.
+pub fn unique() -> String {
+    let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid");
+    uuid.map_or_else(
+        |_| format!("{}", super::clock::now().mono.as_nanos()),
+        |uuid| uuid.trim_end().to_owned(),
+    )
+}
+
 impl Capabilities {
     /// From the text of `/proc/PID/status`; none when the line is missing.
     pub fn parse(status: &str) -> Capabilities {

@@ -263,6 +263,10 @@ impl Children for Table {
         self.send(run, signal, target)
     }
 
+    fn listen_notify(&mut self, _: &str) -> io::Result<()> {
+        Err(io::Error::other("not built"))
+    }
+
     fn end_orphans(&mut self, signal: Signal) {
         self.begin_ending(signal);
     }

@@ -18,6 +18,10 @@ pub struct HostView {
     pub env: Vec<(OsString, OsString)>,
     /// The directory podinit was started in; absolute.
     pub start_dir: PathBuf,
+    /// The directory with files about podinit, such as `draining`; absolute.
+    pub state_dir: PathBuf,
+    /// The abstract socket for the sd_notify protocol, without its `@`.
+    pub notify_socket: String,
     /// podinit's user.
     pub uid: u32,
     /// podinit's group.

@@ -15,7 +15,7 @@ use super::validate::validate;
 use super::{Directory, GraceSource, Launch, Mode, Plan, Process, SetHooks, ShutdownTimes};
 use crate::domain::id::ProcessId;
 use crate::spec::problem::{FieldPath, Problem};
-use crate::spec::v1alpha1::{EnvPolicy, ProcessSet, ProcessSetSpec};
+use crate::spec::v1alpha1::{self as wire, EnvPolicy, ProcessSet, ProcessSetSpec, Traffic};
 
 mod command;
 mod env;
@@ -25,6 +25,7 @@ mod hooks;
 mod identity;
 pub(super) mod limits;
 mod logging;
+mod probes;
 mod process;
 
 pub use command::command_plan;
@@ -70,14 +71,19 @@ impl<'a> Resolver<'a> {
 
     fn plan(mut self, set: &ProcessSet, problems: &mut Vec<Problem>) -> Plan {
         let name: Arc<str> = set.metadata.name.as_deref().unwrap_or_default().into();
-        let plan = Plan {
+        let mut plan = Plan {
             shutdown: self.shutdown(),
             hooks: self.set_hooks(&name),
             directories: self.directories(),
+            notify_socket: None,
             processes: self.processes(),
             mode: Mode::Set,
             name,
         };
+        let notified = plan.processes.iter().flat_map(|process| &process.instances);
+        if notified.into_iter().any(|one| one.probes.use_notify()) {
+            plan.notify_socket = Some(self.host.notify_socket.as_str().into());
+        }
         // What is wrong with the set is found once a process.
         for problem in self.problems {
             if !problems.contains(&problem) {
@@ -93,12 +99,11 @@ impl<'a> Resolver<'a> {
             self.host,
             &mut self.problems,
         );
-        let tail = if self.spec.sidecars.is_empty() { 1 } else { 5 };
-        let written = self.spec.shutdown.tail.map(Duration::from);
         ShutdownTimes {
             grace,
             source,
-            tail: written.unwrap_or(Duration::from_secs(tail)),
+            drain: drain(self.spec, self.host.in_kubernetes),
+            tail: tail(self.spec),
         }
     }
 
@@ -191,6 +196,24 @@ fn grace(
         None if host.in_kubernetes => (Duration::from_secs(30), GraceSource::Default),
         None => (Duration::from_secs(10), GraceSource::Default),
     }
+}
+
+/// `shutdown.drain`; by default 5 s in Kubernetes, where endpoints take time to go, if there is anybody to serve.
+pub fn drain(spec: &ProcessSetSpec, in_kubernetes: bool) -> Duration {
+    let serving = |process: &wire::Process| process.enabled && process.traffic == Traffic::Serving;
+    let default = if in_kubernetes && spec.processes.iter().any(serving) {
+        Duration::from_secs(5)
+    } else {
+        Duration::ZERO
+    };
+    spec.shutdown.drain.map_or(default, Duration::from)
+}
+
+/// `shutdown.tail`; by default 1 s, 5 s where sidecars outlive us.
+pub fn tail(spec: &ProcessSetSpec) -> Duration {
+    let default = if spec.sidecars.is_empty() { 1 } else { 5 };
+    let written = spec.shutdown.tail.map(Duration::from);
+    written.unwrap_or(Duration::from_secs(default))
 }
 
 fn absolute(path: &str, start_dir: &Path) -> Option<String> {

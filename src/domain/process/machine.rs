@@ -12,7 +12,7 @@ use crate::domain::exit::{Exit, SpawnFailure, Usage};
 use crate::domain::fact::Fact;
 use crate::domain::hook::{Answer, HookRun, Progress};
 use crate::domain::id::RunId;
-use crate::domain::plan::{Hook, Instance, Kind, OnStop, Process};
+use crate::domain::plan::{Hook, Instance, Kind, OnStop, Output, Process};
 use crate::domain::system::context::Context;
 use crate::domain::time::Mono;
 
@@ -294,7 +294,10 @@ impl Machine {
             run,
             label: Arc::clone(&me.instance.label),
             launch: Arc::clone(&me.instance.launch),
-            log: me.process.log.clone(),
+            output: match &me.process.log {
+                Some(rule) => Output::Logged(Arc::clone(rule)),
+                None => Output::Inherited,
+            },
         });
         self.phase = Phase::Spawning { run };
     }

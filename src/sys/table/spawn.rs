@@ -37,7 +37,7 @@ impl Table {
         let mut pipes = None;
         let mut streams = None;
         let logs = match stdio {
-            Stdio::Inherited => None,
+            Stdio::Inherited | Stdio::Kept => None,
             Stdio::Logged => {
                 let roomy = self.runs.len() < ROOMY_RUNS;
                 let (ends, writers) = LogEnds::make(launch.identity.as_ref(), roomy)?;
@@ -95,7 +95,7 @@ impl Table {
     fn place_of(&self, stdio: Stdio) -> Place {
         match (stdio, &self.terminal) {
             (Stdio::Inherited, Some(terminal)) => terminal.place(),
-            (Stdio::Inherited, None) | (Stdio::Logged, _) => Place::Session,
+            (Stdio::Inherited, None) | (Stdio::Logged | Stdio::Kept, _) => Place::Session,
         }
     }
 

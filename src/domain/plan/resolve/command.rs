@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::super::host::HostView;
 use super::super::{
-    Backoff, Instance, InstanceHooks, Kind, Launch, Mode, OnFailure, OnSuccess, Plan, Process,
-    Restart, RestartPolicy, SetHooks, ShutdownTimes, SignalTarget, StopRule, Traffic,
+    Backoff, Instance, InstanceHooks, Kind, Launch, Mode, OnFailure, OnSuccess, Plan, Probes,
+    Process, Restart, RestartPolicy, SetHooks, ShutdownTimes, SignalTarget, StopRule, Traffic,
 };
 use super::{c_os_string, env, grace};
 use crate::domain::id::Label;
@@ -60,15 +60,18 @@ pub fn command_plan(argv: Vec<OsString>, host: &HostView) -> Result<Plan, Vec<Pr
         shutdown: ShutdownTimes {
             grace,
             source,
+            drain: Duration::ZERO,
             tail: Duration::from_secs(1),
         },
         hooks: SetHooks::default(),
+        notify_socket: None,
         directories: Vec::new(),
         processes: vec![Process {
             instances: vec![Instance {
                 label: Arc::new(label),
                 launch: Arc::new(launch),
                 hooks: InstanceHooks::default(),
+                probes: Probes::default(),
             }],
             ..bare(name)
         }],
@@ -101,6 +104,7 @@ pub(super) fn bare(name: Arc<str>) -> Process {
             grace: None,
         },
         traffic: Traffic::Background,
+        min_ready: Duration::ZERO,
         active_deadline: None,
         log: None,
         instances: Vec::new(),

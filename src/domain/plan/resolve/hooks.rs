@@ -1,13 +1,15 @@
 //! Hooks: of the set as podinit's own user, of an instance as its process.
 
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{
-    FailurePolicy, Hook, HookAction, HttpGet, InstanceHooks, Launch, LogRule, SetHooks,
+    FailurePolicy, Hook, HookAction, HttpGet, InstanceHooks, Launch, LogRule, Request, SetHooks,
 };
 use super::c_string;
 use super::env::Vars;
+use super::probes::unbracketed;
 use crate::domain::id::Label;
 use crate::spec::v1alpha1::{self as spec, ExecAction, HttpGetAction, SleepAction};
 
@@ -133,11 +135,8 @@ fn build(
 
 fn action(handler: &Handler<'_>, label: &Arc<Label>, owner: &Owner<'_>) -> HookAction {
     if let Some(exec) = handler.exec {
-        let argv = exec.command.iter();
         let launch = Launch {
-            argv: argv
-                .map(|arg| c_string(owner.vars.expand(arg.as_bytes())))
-                .collect(),
+            argv: expanded(&exec.command, owner.vars),
             ..owner.launch.clone()
         };
         return HookAction::Exec {
@@ -147,20 +146,24 @@ fn action(handler: &Handler<'_>, label: &Arc<Label>, owner: &Owner<'_>) -> HookA
         };
     }
     if let Some(get) = handler.http_get {
-        return HookAction::Http(Arc::new(http_get(get, owner.port)));
+        return HookAction::Request(Arc::new(Request::Http(http_get(get, owner.port))));
     }
     let seconds = handler.sleep.map_or(0, |sleep| sleep.seconds);
     HookAction::Sleep(Duration::from_secs(seconds.into()))
 }
 
-fn http_get(get: &HttpGetAction, port: Option<u16>) -> HttpGet {
+/// The words of a command with `$(VAR)` replaced.
+pub(super) fn expanded(command: &[String], vars: &Vars) -> Vec<CString> {
+    let expanded = command.iter().map(|arg| vars.expand(arg.as_bytes()));
+    expanded.map(c_string).collect()
+}
+
+pub(super) fn http_get(get: &HttpGetAction, port: Option<u16>) -> HttpGet {
     let host = get.host.as_deref().unwrap_or("127.0.0.1");
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
     let slash = if get.path.starts_with('/') { "" } else { "/" };
     HttpGet {
-        host: bare.unwrap_or(host).to_owned(),
+        https: get.scheme == spec::HttpScheme::Https,
+        host: unbracketed(host),
         // `validate` refuses a request without a port.
         port: get.port.or(port).unwrap_or_default(),
         path: format!("{slash}{}", get.path),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{
-    Backoff, Instance, Kind, Launch, LogRule, OnFailure, OnStop, OnSuccess, Process, Restart,
-    RestartLimit, RestartPolicy, SignalTarget, StopRule, Traffic,
+    Backoff, Instance, Kind, Launch, LogRule, OnFailure, OnStop, OnSuccess, Probes, Process,
+    Restart, RestartLimit, RestartPolicy, SignalTarget, StopRule, Traffic,
 };
-use super::{Resolver, c_string, command, env, files, hooks, identity, limits, logging};
+use super::{Resolver, c_string, command, env, files, hooks, identity, limits, logging, probes};
 use crate::domain::id::{Label, ProcessId};
 use crate::domain::signal::Signal;
 use crate::spec::problem::{FieldPath, Problem};
@@ -15,6 +15,8 @@ use crate::spec::v1alpha1::{self as spec, Command, Lifecycle};
 
 /// What the kinds of processes differ in, as far as instances go.
 struct Shape<'a> {
+    /// `None`: it has no probes.
+    probed: Option<&'a spec::Process>,
     /// `None`: one, without an index.
     replicas: Option<u32>,
     port_base: Option<u16>,
@@ -29,6 +31,7 @@ impl Resolver<'_> {
         path: &FieldPath,
     ) -> Process {
         let shape = Shape {
+            probed: None,
             replicas: None,
             port_base: None,
             lifecycle: &process.lifecycle,
@@ -64,6 +67,7 @@ impl Resolver<'_> {
         path: &FieldPath,
     ) -> Process {
         let shape = Shape {
+            probed: Some(process),
             replicas: Some(process.replicas),
             port_base: process.port_base,
             lifecycle: &process.lifecycle,
@@ -99,6 +103,7 @@ impl Resolver<'_> {
                 spec::OnSuccess::Ignore => OnSuccess::Ignore,
             },
             traffic,
+            min_ready: Duration::from_secs(process.min_ready_seconds.into()),
             ..self.common(process.shared(), id, path, &shape)
         }
     }
@@ -207,6 +212,9 @@ impl Resolver<'_> {
             };
             Instance {
                 hooks: hooks::of_instance(shape.lifecycle, &label, &owner),
+                probes: shape.probed.map_or_else(Probes::default, |process| {
+                    probes::of_instance(process, &label, &owner)
+                }),
                 label,
                 launch: Arc::new(launch),
             }

@@ -14,8 +14,8 @@ use crate::domain::id::{Label, ProcessId, RunId};
 use crate::domain::plan::{
     Backoff, Backpressure, Condition, Dependency, FailurePolicy, GraceSource, Hook, HookAction,
     Instance, InstanceHooks, Kind, Launch, LogFormat, LogRule, Mode, OnFailure, OnStop, OnSuccess,
-    Plan, Process, Restart, RestartPolicy, SetHooks, ShutdownTimes, SignalTarget, StopRule,
-    Traffic,
+    Plan, Probes, Process, Request, Restart, RestartPolicy, SetHooks, ShutdownTimes, SignalTarget,
+    StopRule, Traffic,
 };
 use crate::domain::signal::Signal;
 use crate::domain::system::{Config, Outcome, System};
@@ -279,16 +279,20 @@ impl World {
                 signal,
                 target,
             } => self.deliver(run, signal, target),
-            Effect::Http { run, request, .. } => {
-                self.say(&format!("GET {}", request.path));
+            Effect::Request { run, request, .. } => {
+                if let Request::Http(get) = &*request {
+                    self.say(&format!("GET {}", get.path));
+                }
                 self.soon(
                     Duration::ZERO,
-                    Event::HttpDone {
+                    Event::Responded {
                         run,
-                        result: Ok(200),
+                        result: Ok(()),
                     },
                 );
             }
+            Effect::ListenNotify { .. } => {}
+            Effect::WriteState { name, .. } => self.say(&format!("file {name}")),
             Effect::EndOrphans { signal } => {
                 self.say(&format!("{signal} to orphans"));
                 self.ending = true;
@@ -401,9 +405,11 @@ pub(crate) fn set(processes: Vec<Process>) -> Set {
         shutdown: ShutdownTimes {
             grace: secs(30.0),
             source: GraceSource::Default,
+            drain: Duration::ZERO,
             tail: secs(1.0),
         },
         hooks: SetHooks::default(),
+        notify_socket: None,
         directories: Vec::new(),
         processes,
     };
@@ -477,6 +483,7 @@ pub(crate) fn service(name: &str) -> Process {
             grace: None,
         },
         traffic: Traffic::Serving,
+        min_ready: Duration::ZERO,
         active_deadline: None,
         log: Some(log()),
         instances: vec![instance(name, 0)],
@@ -491,6 +498,7 @@ fn instance(name: &str, index: u32) -> Instance {
         }),
         launch: launch(),
         hooks: InstanceHooks::default(),
+        probes: Probes::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Hooks: defaults by pair, what they inherit, what they are called.
 
 use super::*;
+use crate::domain::plan::Request;
 
 fn hook_of(fields: &str) -> Arc<Hook> {
     let body = process(&format!("portBase: 8080, replicas: 2, {fields}"));
@@ -110,15 +111,16 @@ fn requests() {
         ("host: '[::1]', path: ''", "::1", 8081, "/"),
     ] {
         let hook = hook_of(&format!("lifecycle: {{preStop: {{httpGet: {{{get}}}}}}}"));
-        let HookAction::Http(request) = &hook.action else {
+        let HookAction::Request(request) = &hook.action else {
             panic!("{hook:?}")
         };
         let wanted = HttpGet {
+            https: false,
             host: host.into(),
             port,
             path: path.into(),
             headers: vec![],
         };
-        assert_eq!(**request, wanted);
+        assert_eq!(**request, Request::Http(wanted));
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP requests of hooks, on a thread of their own (`edge`), so that the core never waits for a socket.
+//! Requests of probes and hooks, on a thread of their own (`edge`), so that the core never waits for a socket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use crate::domain::event::Event;
 use crate::domain::id::RunId;
-use crate::domain::plan::HttpGet;
-use crate::ports::Requests;
+use crate::domain::plan::{HttpGet, Request};
+use crate::ports::{Message, Requests};
 
 /// Requests that wait for the thread at most; the next one is answered with an error.
 const QUEUE: usize = 256;
@@ -18,19 +18,19 @@ const QUEUE: usize = 256;
 /// Small: its tasks are few and shallow.
 const STACK: usize = 512 * 1024;
 
-type Job = (RunId, Arc<HttpGet>, Duration);
+type Job = (RunId, Arc<Request>, Duration);
 
 /// Makes requests; the thread starts with the first one.
 #[derive(Debug)]
-pub struct HttpClient {
-    mailbox: mpsc::Sender<Event>,
+pub struct Client {
+    mailbox: mpsc::Sender<Message>,
     jobs: Option<mpsc::Sender<Job>>,
 }
 
-impl HttpClient {
+impl Client {
     /// A client whose answers go to `mailbox`.
-    pub fn new(mailbox: mpsc::Sender<Event>) -> Self {
-        HttpClient {
+    pub fn new(mailbox: mpsc::Sender<Message>) -> Self {
+        Client {
             mailbox,
             jobs: None,
         }
@@ -52,8 +52,8 @@ impl HttpClient {
     }
 }
 
-impl Requests for HttpClient {
-    fn get(&mut self, run: RunId, request: Arc<HttpGet>, timeout: Duration) {
+impl Requests for Client {
+    fn ask(&mut self, run: RunId, request: Arc<Request>, timeout: Duration) {
         let sent = match self.jobs() {
             Ok(jobs) => jobs
                 .try_send((run, request, timeout))
@@ -63,13 +63,15 @@ impl Requests for HttpClient {
         if let Err(why) = sent {
             let result = Err(why);
             // A full mailbox here means that hundreds of answers wait already; the hook's own timeout stands in for it.
-            let _ = self.mailbox.try_send(Event::HttpDone { run, result });
+            let _ = self
+                .mailbox
+                .try_send(Event::Responded { run, result }.into());
         }
     }
 }
 
 /// The thread: ends when the client is dropped.
-fn serve(mut queue: mpsc::Receiver<Job>, mailbox: &mpsc::Sender<Event>) {
+fn serve(mut queue: mpsc::Receiver<Job>, mailbox: &mpsc::Sender<Message>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -80,16 +82,30 @@ fn serve(mut queue: mpsc::Receiver<Job>, mailbox: &mpsc::Sender<Event>) {
         while let Some((run, request, timeout)) = queue.recv().await {
             let mailbox = mailbox.clone();
             tokio::task::spawn_local(async move {
-                let result = match tokio::time::timeout(timeout, get(&request)).await {
-                    Ok(Ok(status)) => Ok(status),
+                let result = match tokio::time::timeout(timeout, ask(&request)).await {
+                    Ok(Ok(())) => Ok(()),
                     Ok(Err(error)) => Err(format!("{error:#}")),
                     Err(_) => Err("no answer in time".to_owned()),
                 };
                 // Closed: podinit is leaving.
-                let _ = mailbox.send(Event::HttpDone { run, result }).await;
+                let _ = mailbox.send(Event::Responded { run, result }.into()).await;
             });
         }
     });
+}
+
+async fn ask(request: &Request) -> anyhow::Result<()> {
+    match request {
+        Request::Http(request) => match get(request).await? {
+            200..=399 => Ok(()),
+            status => anyhow::bail!("status {status}"),
+        },
+        Request::Tcp { host, port } => {
+            TcpStream::connect((host.as_str(), *port)).await?;
+            Ok(())
+        }
+        Request::Grpc { .. } | Request::FastCgi { .. } => anyhow::bail!("not built"),
+    }
 }
 
 /// One GET on a connection of its own, without following redirects: the status code. The body is not read.
@@ -168,20 +184,29 @@ mod tests {
         (port, server)
     }
 
-    fn request(port: u16, headers: Vec<(String, String)>) -> Result<u16, String> {
+    fn request(port: u16, headers: Vec<(String, String)>) -> Result<(), String> {
         let (sender, mut mailbox) = mpsc::channel(4);
-        let mut client = HttpClient::new(sender);
+        let mut client = Client::new(sender);
         let request = HttpGet {
+            https: false,
             host: "127.0.0.1".to_owned(),
             port,
             path: "/hook?x=1".to_owned(),
             headers,
         };
-        client.get(RunId(7), Arc::new(request), Duration::from_millis(500));
+        client.ask(
+            RunId(7),
+            Arc::new(Request::Http(request)),
+            Duration::from_millis(500),
+        );
         match mailbox.blocking_recv() {
-            Some(Event::HttpDone {
-                run: RunId(7),
-                result,
+            Some(Message {
+                event:
+                    Some(Event::Responded {
+                        run: RunId(7),
+                        result,
+                    }),
+                ..
             }) => result,
             other => panic!("{other:?}"),
         }
@@ -191,7 +216,7 @@ mod tests {
     fn the_status_is_the_result() {
         let (port, server) = answer_once("HTTP/1.1 204 No Content\r\n\r\n");
         let headers = vec![("Host".to_owned(), "shop".to_owned())];
-        assert_eq!(request(port, headers), Ok(204));
+        assert_eq!(request(port, headers), Ok(()));
         let seen = server.join().unwrap().to_lowercase();
         assert!(seen.starts_with("get /hook?x=1 http/1.1\r\n"), "{seen}");
         assert!(seen.contains("\r\nhost: shop\r\n"), "{seen}");

@@ -1,0 +1,54 @@
+//! What the set looks like at a moment, for whoever asks. Published once a turn; shares what did not change.
+
+use std::sync::Arc;
+
+use super::id::Label;
+use super::plan::{Kind, Traffic};
+use super::process::phase::PhaseKind;
+
+/// The whole set.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// A plan is in force.
+    pub loaded: bool,
+    /// Init processes are done and every Serving process has Started; once true it stays so.
+    pub started: bool,
+    /// Every instance of every Serving process is ready, nothing marks the pod unready, and no stop has begun.
+    pub ready: bool,
+    /// A stop has begun, and why.
+    pub stopping: Option<Arc<str>>,
+    /// Init processes, then processes, in the order of the plan.
+    pub processes: Vec<Arc<ProcessView>>,
+}
+
+/// One process.
+#[derive(Debug, Clone)]
+pub struct ProcessView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Init process or process.
+    pub kind: Kind,
+    /// Serving or Background.
+    pub traffic: Traffic,
+    /// Failed for good in a way that makes the pod unready, and why.
+    pub marks_unready: Option<Arc<str>>,
+    /// Its instances; none when replicas is 0.
+    pub instances: Vec<InstanceView>,
+}
+
+/// One instance.
+#[derive(Debug, Clone)]
+pub struct InstanceView {
+    /// What logs and reports call it.
+    pub label: Arc<Label>,
+    /// Where it is.
+    pub phase: PhaseKind,
+    /// Its exec succeeded, and its startup probe passed if it has one; what has completed counts as started.
+    pub started: bool,
+    /// Ready now; what has completed counts as ready.
+    pub ready: bool,
+    /// Runs before the present one.
+    pub restarts: u64,
+    /// Why it is not ready, or what it says of itself (sd_notify's STATUS).
+    pub message: Option<Arc<str>>,
+}
