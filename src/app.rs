@@ -185,6 +185,7 @@ fn drive<L: Logs>((mut engine, runtime): Running<L>, logs: &L) -> Outcome {
             label: None,
             message: "internal error: ending all processes".to_owned(),
             fields: Vec::new(),
+            lines: Vec::new(),
         });
         let ending = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.emergency())));
         Outcome {
@@ -194,6 +195,7 @@ fn drive<L: Logs>((mut engine, runtime): Running<L>, logs: &L) -> Outcome {
                 Err(_) => "internal error, and another one while ending the processes".to_owned(),
             },
             about: None,
+            report: None,
             until: clock::now().mono + Duration::from_secs(1),
         }
     })

@@ -15,6 +15,7 @@ pub mod effect;
 pub mod event;
 pub mod fact;
 
+pub mod health;
 pub mod hook;
 pub mod process;
 pub mod shutdown;

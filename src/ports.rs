@@ -136,6 +136,8 @@ pub enum Value {
     Float(f64),
     /// True or false.
     Bool(bool),
+    /// JSON already; not for people, so `Text` leaves it out.
+    Json(String),
 }
 
 /// A log record of podinit's own. Printed in JSON as `{"time", "level", "source": "podinit", "process", "instance",
@@ -150,6 +152,8 @@ pub struct Record {
     pub message: String,
     /// What a machine would want, under lowerCamelCase names.
     pub fields: Vec<(&'static str, Value)>,
+    /// More for people: lines that follow in `Text`, and are left out elsewhere.
+    pub lines: Vec<String>,
 }
 
 /// Where output goes. None of these blocks the caller.

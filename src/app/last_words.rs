@@ -68,6 +68,7 @@ mod tests {
             code: 3,
             reason: reason.to_owned(),
             about: None,
+            report: None,
             until: Mono::ZERO,
         }
     }

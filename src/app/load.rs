@@ -194,6 +194,7 @@ fn note(level: Level, message: String) -> Record {
         label: None,
         message,
         fields: Vec::new(),
+        lines: Vec::new(),
     }
 }
 

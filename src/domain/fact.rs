@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::exit::{Exit, SpawnFailure, Usage};
 use super::id::Label;
-use super::plan::{GraceSource, SignalTarget};
+use super::plan::{GraceSource, ProbeKind, SignalTarget};
+use super::shutdown::report::StopReport;
 use super::signal::Signal;
 
 /// Something that happened in the set.
@@ -93,6 +94,47 @@ pub enum Fact {
         /// The limit.
         limit: Duration,
     },
+    /// A check of a probe failed that had passed before, or the first one did.
+    ProbeFailing {
+        /// Whose.
+        label: Arc<Label>,
+        /// Which probe.
+        probe: ProbeKind,
+        /// What it said.
+        why: Arc<str>,
+    },
+    /// An instance with probes became ready.
+    BecameReady {
+        /// Whose.
+        label: Arc<Label>,
+        /// Since its run began.
+        took: Duration,
+    },
+    /// An instance is not ready any more.
+    BecameUnready {
+        /// Whose.
+        label: Arc<Label>,
+        /// What the last check said.
+        why: Arc<str>,
+        /// How many failed in a row; 0: the process said so itself.
+        failures: u32,
+    },
+    /// A startup or liveness probe failed: the run is replaced.
+    Unhealthy {
+        /// Whose.
+        label: Arc<Label>,
+        /// Which probe.
+        probe: ProbeKind,
+        /// What the last check said.
+        why: Arc<str>,
+        /// How many failed in a row.
+        failures: u32,
+    },
+    /// Nobody is heard over the sd_notify protocol.
+    NotifyFailed {
+        /// Why.
+        why: String,
+    },
     /// A stop signal was sent.
     StopSignalled {
         /// Whose.
@@ -154,6 +196,15 @@ pub enum Fact {
         /// The claims of all do not fit into it and were shortened.
         shrunk: bool,
     },
+    /// The set's deadline has become an earlier one.
+    DeadlineShortened {
+        /// Time from t0 until everything must be gone.
+        budget: Duration,
+        /// The claims of all do not fit into it and were shortened.
+        shrunk: bool,
+    },
+    /// What became of a stop.
+    StopReported(Arc<StopReport>),
     /// A repeated stop request changes nothing.
     StopRepeated {
         /// Which signal.

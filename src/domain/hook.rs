@@ -21,6 +21,8 @@ pub struct HookRun {
     /// Nothing of it runs past this.
     latest: Mono,
     state: State,
+    /// How long it took and what went wrong.
+    ended: Option<(Duration, Option<String>)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,9 +75,20 @@ impl HookRun {
             attempts: 0,
             latest,
             state: State::Done,
+            ended: None,
         };
         hook_run.attempt(cx);
         hook_run
+    }
+
+    /// How long it took and what went wrong, once it is over.
+    pub fn ended(&self) -> Option<&(Duration, Option<String>)> {
+        self.ended.as_ref()
+    }
+
+    /// When its first attempt began.
+    pub fn began(&self) -> Mono {
+        self.began
     }
 
     /// The hook itself.
@@ -218,8 +231,9 @@ impl HookRun {
         Progress::Succeeded
     }
 
-    fn report(&self, failure: Option<String>, cx: &mut Context<'_>) {
+    fn report(&mut self, failure: Option<String>, cx: &mut Context<'_>) {
         let took: Duration = cx.now.mono.since(self.began);
+        self.ended = Some((took, failure.clone()));
         cx.fact(Fact::HookEnded {
             of: Arc::clone(&self.of),
             hook: Arc::clone(&self.hook.name),

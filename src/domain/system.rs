@@ -13,6 +13,7 @@ use self::context::{Context, Outbox, Owner, Shared, Timer};
 use self::hooks::SetHookRun;
 use self::outcome::Verdict;
 use self::stop::Stop;
+use self::view::{Glance, View};
 use super::effect::Effect;
 use super::event::{Event, LoadFailure};
 use super::exit::{Exit, Usage};
@@ -22,6 +23,7 @@ use super::id::{InstanceId, Label, ProcessId, RunId};
 use super::plan::{Kind, Mode, Plan};
 use super::process::machine::{Machine, Me};
 use super::process::phase::PhaseKind;
+use super::shutdown::report::StopReport;
 use super::time::{Mono, Now};
 
 pub mod board;
@@ -32,9 +34,10 @@ mod start;
 mod stop;
 #[cfg(test)]
 pub(crate) mod tests;
+mod view;
 
 /// How it all ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// podinit's exit code.
     pub code: u8,
@@ -42,6 +45,8 @@ pub struct Outcome {
     pub reason: String,
     /// Whose last lines belong to it.
     pub about: Option<Arc<Label>>,
+    /// What became of the stop, if there was one.
+    pub report: Option<Arc<StopReport>>,
     /// Logs may be written out until then.
     pub until: Mono,
 }
@@ -79,6 +84,7 @@ struct Unit {
     machine: Machine,
     armed: Mono,
     summary: Summary,
+    glance: Glance,
 }
 
 /// The whole set.
@@ -103,6 +109,7 @@ pub struct System {
     runs: (u64, u64),
     /// Processes whose board changed and whose neighbours have not been looked at.
     work: VecDeque<ProcessId>,
+    view: View,
 }
 
 impl System {
@@ -125,6 +132,7 @@ impl System {
             interrupted: false,
             runs: (0, 0),
             work: VecDeque::new(),
+            view: View::default(),
         }
     }
 
@@ -145,11 +153,6 @@ impl System {
     /// `Effect::Exit` was emitted.
     pub fn is_over(&self) -> bool {
         self.stage == Stage::Over
-    }
-
-    /// What the set looks like, if that changed since the last call.
-    pub fn snapshot(&mut self) -> Option<Arc<super::snapshot::Snapshot>> {
-        None
     }
 
     /// Stimuli that came too late or to nobody.
@@ -217,21 +220,29 @@ impl System {
                 let answer = Answer::Responded(result);
                 match owner {
                     Some(Owner::Unit(unit)) => self.with_unit(unit, now, |machine, me, cx| {
-                        if machine.is_hook(run) {
-                            machine.hook_answer(answer, me, cx);
-                        } else {
-                            cx.late();
-                        }
+                        machine.aside(run, answer, me, cx);
                     }),
                     Some(Owner::SetHook) => self.set_hook_answer(run, answer, now),
                     Some(Owner::Remains) | None => {}
                 }
             }
-            Event::Said { .. }
-            | Event::Notified { .. }
-            | Event::NotifyFailed { .. }
-            | Event::StopRequested { .. }
-            | Event::DeadlineKnown { .. } => {}
+            Event::Said { run, text } => {
+                if let Some(Owner::Unit(unit)) = self.owner(run) {
+                    self.with_unit(unit, now, |machine, _, cx| machine.said(run, text, cx));
+                }
+            }
+            Event::Notified { run, text } => {
+                if let Some(Owner::Unit(unit)) = self.owner(run) {
+                    self.with_unit(unit, now, |machine, me, cx| {
+                        machine.notified(run, &text, me, cx);
+                    });
+                }
+            }
+            Event::NotifyFailed { why } => {
+                self.shared.outbox.facts.push(Fact::NotifyFailed { why });
+            }
+            Event::StopRequested { by } => self.stop_asked(by, now),
+            Event::DeadlineKnown { end } => self.shrink(end, now),
             Event::Childless => self.childless(now),
             Event::OrphansReaped(count) => self.orphans += u64::from(count),
             Event::Tick => self.tick(now),
@@ -249,15 +260,15 @@ impl System {
     fn exited(&mut self, run: RunId, (exit, usage, left): (Exit, Usage, u32), now: Now) {
         match self.owner(run) {
             Some(Owner::Unit(unit)) => {
-                let of_hook = self.units[unit as usize].machine.is_hook(run);
-                if of_hook {
+                let aside = self.units[unit as usize].machine.is_aside(run);
+                if aside {
                     self.shared.hook_exited(run, left, now.mono);
                 } else if left == 0 {
                     self.shared.owners.remove(&run);
                 }
                 self.with_unit(unit, now, |machine, me, cx| {
-                    if of_hook {
-                        machine.hook_answer(Answer::Exited(exit), me, cx);
+                    if aside {
+                        machine.aside(run, Answer::Exited(exit), me, cx);
                     } else {
                         machine.exited((exit, usage, left), me, cx);
                     }
@@ -297,6 +308,14 @@ impl System {
         let deadline = unit.machine.deadline();
         self.shared.rearm(Timer::Unit(at), unit.armed, deadline);
         unit.armed = deadline;
+        if let Some(stop) = &mut self.stop {
+            stop.log.note(at, &unit.machine, now.mono);
+        }
+        let glance = Glance::of(&unit.machine);
+        if glance != unit.glance {
+            unit.glance = glance;
+            self.view.mark(unit.id.process);
+        }
         let after = Summary::of(&unit.machine);
         if after != unit.summary {
             self.board.update(unit.id.process, unit.summary, after);
@@ -328,6 +347,7 @@ impl System {
                     self.set_hook_armed = Mono::NEVER;
                     self.set_hook_tick(now);
                 }
+                Timer::Drain => self.drain_tick(now),
                 Timer::Stop => self.stop_tick(now),
                 Timer::Remains(run) => self.shared.remains_tick(run),
             }
@@ -379,6 +399,7 @@ impl System {
                 code: failure.code,
                 reason: failure.message,
                 about: None,
+                report: None,
                 until: now.mono + Duration::from_secs(1),
             },
             now,
@@ -386,8 +407,15 @@ impl System {
     }
 
     /// The last step.
-    fn leave(&mut self, outcome: Outcome, now: Now) {
+    fn leave(&mut self, mut outcome: Outcome, now: Now) {
+        if let Some(report) = self.stop_report(&outcome, now) {
+            let report = Arc::new(report);
+            let fact = Fact::StopReported(Arc::clone(&report));
+            self.shared.outbox.facts.push(fact);
+            outcome.report = Some(report);
+        }
         self.stage = Stage::Over;
+        self.view.mark_all();
         let used = self
             .stop
             .as_ref()

@@ -9,6 +9,9 @@ use crate::domain::plan::GraceSource;
 use crate::domain::time::Human;
 use crate::ports::{Level, Record, Value};
 
+mod health;
+pub mod report;
+
 type Fields = Vec<(&'static str, Value)>;
 
 /// The record of a fact.
@@ -20,6 +23,8 @@ pub fn record(fact: Fact) -> Record {
         | Fact::StopRequested { .. }
         | Fact::StopRepeated { .. }
         | Fact::Hurried
+        | Fact::DeadlineShortened { .. }
+        | Fact::StopReported(_)
         | Fact::HookEnded { .. }
         | Fact::Finished { .. } => of_the_set(fact),
         Fact::Started { .. }
@@ -30,6 +35,11 @@ pub fn record(fact: Fact) -> Record {
         | Fact::FailedForGood { .. }
         | Fact::StillWaiting { .. }
         | Fact::ActiveDeadlineExceeded { .. } => of_a_run(fact),
+        Fact::ProbeFailing { .. }
+        | Fact::BecameReady { .. }
+        | Fact::BecameUnready { .. }
+        | Fact::Unhealthy { .. }
+        | Fact::NotifyFailed { .. } => health::record(fact),
         Fact::StopSignalled { .. }
         | Fact::Killed { .. }
         | Fact::LeftoversSignalled { .. }
@@ -84,6 +94,18 @@ fn of_the_set(fact: Fact) -> Record {
             "interrupted again: killing what is left".to_owned(),
             Vec::new(),
         ),
+        Fact::DeadlineShortened { budget, shrunk } => {
+            let mut fields: Fields = vec![("budgetSeconds", seconds(budget))];
+            if shrunk {
+                fields.push(("claimsShortened", Value::Bool(true)));
+            }
+            about_set(
+                Level::Info,
+                format!("the pod ends earlier: {} in all", Human(budget)),
+                fields,
+            )
+        }
+        Fact::StopReported(stop) => report::record(&stop),
         Fact::HookEnded {
             of,
             hook,
@@ -273,6 +295,7 @@ fn about(level: Level, label: Arc<Label>, message: String, fields: Fields) -> Re
         label: Some(label),
         message,
         fields,
+        lines: Vec::new(),
     }
 }
 
@@ -282,6 +305,7 @@ fn about_set(level: Level, message: String, fields: Fields) -> Record {
         label: None,
         message,
         fields,
+        lines: Vec::new(),
     }
 }
 

@@ -155,6 +155,7 @@ mod tests {
             label: None,
             message: n.to_string(),
             fields: Vec::new(),
+            lines: Vec::new(),
         };
         Command::Record(Wall(0), record)
     }

@@ -227,6 +227,7 @@ impl Reader {
                 label: None,
                 message: "lines lost: output failed".to_owned(),
                 fields: vec![("lost", Value::Int(lost as i64))],
+                lines: Vec::new(),
             };
             self.store.record(&record, (self.clock)());
         }

@@ -56,7 +56,7 @@ pub(super) fn json(record: &Record, time: Wall, formatter: &mut Formatter, out: 
     out.extend_from_slice(b"}\n");
 }
 
-/// The line of a record for people, with its newline.
+/// The line of a record for people, with its newline; then those that come with it.
 pub(super) fn text(record: &Record, time: Wall, formatter: &mut Formatter, out: &mut Vec<u8>) {
     let column = Column {
         name: Arc::from("podinit"),
@@ -73,6 +73,9 @@ pub(super) fn text(record: &Record, time: Wall, formatter: &mut Formatter, out: 
     }
     line.push_str(&record.message);
     for (name, value) in &record.fields {
+        if matches!(value, Value::Json(_)) {
+            continue;
+        }
         let _ = write!(line, " {name}=");
         match value {
             Value::Text(text) if !bare(text) => {
@@ -83,6 +86,14 @@ pub(super) fn text(record: &Record, time: Wall, formatter: &mut Formatter, out: 
             other => line.push_str(&shown(other)),
         }
     }
+    printable(&line, out);
+    for line in &record.lines {
+        formatter.columns(time, &column, out);
+        printable(line, out);
+    }
+}
+
+fn printable(line: &str, out: &mut Vec<u8>) {
     for character in line.chars() {
         if character.is_control() {
             out.extend_from_slice(character.escape_default().to_string().as_bytes());
@@ -99,6 +110,7 @@ fn shown(value: &Value) -> String {
         Value::Int(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
         Value::Bool(yes) => yes.to_string(),
+        Value::Json(json) => json.clone(),
     }
 }
 
@@ -123,6 +135,7 @@ mod tests {
             })),
             message: "it \"said\"\nno".to_owned(),
             fields,
+            lines: Vec::new(),
         }
     }
 

@@ -10,13 +10,15 @@ use super::restart::History;
 use crate::domain::effect::Effect;
 use crate::domain::exit::{Exit, SpawnFailure, Usage};
 use crate::domain::fact::Fact;
+use crate::domain::health::Health;
 use crate::domain::hook::{Answer, HookRun, Progress};
 use crate::domain::id::RunId;
-use crate::domain::plan::{Hook, Instance, Kind, OnStop, Output, Process};
+use crate::domain::plan::{Hook, Instance, Kind, OnStop, Output, ProbeKind, Process};
 use crate::domain::system::context::Context;
 use crate::domain::time::Mono;
 
 mod ended;
+mod healthy;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -69,10 +71,13 @@ pub struct Machine {
     patience: Duration,
     runs: u64,
     spawned: bool,
+    started_once: bool,
     ready_once: bool,
     last: Option<Ended>,
     failure: Option<String>,
     killed_by_deadline: bool,
+    /// The probe that failed, on the way to the end of the run.
+    sick: Option<ProbeKind>,
 }
 
 impl Machine {
@@ -88,16 +93,20 @@ impl Machine {
             patience: PATIENCE,
             runs: 0,
             spawned: false,
+            started_once: false,
             ready_once: false,
             last: None,
             failure: None,
             killed_by_deadline: false,
+            sick: None,
         }
     }
 
     /// A stop of the set began: nothing starts any more. What does not run is stopped now, what runs when its turn comes.
+    /// As under the kubelet, a pod that ends is not probed any more.
     pub fn stop_begins(&mut self, limits: Limits, me: Me<'_>, cx: &mut Context<'_>) {
         self.limits = Some(limits);
+        self.cut_probes(cx);
         if self.phase.kind() != PhaseKind::Running {
             self.react(Stimulus::Stop, me, cx);
         }
@@ -142,8 +151,8 @@ impl Machine {
 
     /// The exec of `run` succeeded.
     pub fn spawned(&mut self, run: RunId, pid: u32, me: Me<'_>, cx: &mut Context<'_>) {
-        if self.is_hook(run) {
-            return self.hook_answer(Answer::Spawned, me, cx);
+        if self.is_aside(run) {
+            return self.aside(run, Answer::Spawned, me, cx);
         }
         match reaction(self.phase.kind(), Stimulus::Spawned) {
             Reaction::EnterRun => {
@@ -168,9 +177,8 @@ impl Machine {
         me: Me<'_>,
         cx: &mut Context<'_>,
     ) {
-        if self.is_hook(run) {
-            self.hook_answer(Answer::SpawnFailed(failure), me, cx);
-            return;
+        if self.is_aside(run) {
+            return self.aside(run, Answer::SpawnFailed(failure), me, cx);
         }
         cx.fact(Fact::SpawnFailed {
             label: Arc::clone(&me.instance.label),
@@ -202,8 +210,18 @@ impl Machine {
         self.react(Stimulus::SessionEmpty, me, cx);
     }
 
-    /// The hook's request was answered.
-    pub fn hook_answer(&mut self, answer: Answer, me: Me<'_>, cx: &mut Context<'_>) {
+    /// Something happened to a run that is not its own but that of a hook or a probe.
+    pub fn aside(&mut self, run: RunId, answer: Answer, me: Me<'_>, cx: &mut Context<'_>) {
+        if self.is_check(run) {
+            self.check_answer(run, answer, me, cx);
+        } else if self.is_hook(run) {
+            self.hook_answer(answer, me, cx);
+        } else {
+            cx.late();
+        }
+    }
+
+    fn hook_answer(&mut self, answer: Answer, me: Me<'_>, cx: &mut Context<'_>) {
         let progress = match self.hook_mut() {
             Some(hook) => hook.answer(answer, cx),
             None => return cx.late(),
@@ -211,8 +229,13 @@ impl Machine {
         self.hook_progress(progress, me, cx);
     }
 
+    /// `run` is not its own but that of a hook or a probe it is at.
+    pub fn is_aside(&self, run: RunId) -> bool {
+        self.is_hook(run) || self.is_check(run)
+    }
+
     /// `run` is the run of the hook it is at.
-    pub fn is_hook(&self, run: RunId) -> bool {
+    fn is_hook(&self, run: RunId) -> bool {
         match &self.phase {
             Phase::PreStart { hook }
             | Phase::PreStop { hook, .. }
@@ -262,7 +285,8 @@ impl Machine {
             Reaction::FailRun => self.fail_run(RunEnd::PreStartFailed, me, cx),
             Reaction::BeginStop => self.begin_stop(StopReason::Requested, me, cx),
             Reaction::Hasten => self.hasten(me, cx),
-            Reaction::BecomeReady => self.become_ready(cx),
+            Reaction::BecomeReady => self.become_ready(me, cx),
+            Reaction::ReplaceRun => self.replace_run(me, cx),
             Reaction::RejectRun => self.begin_stop(StopReason::PostStartFailed, me, cx),
             Reaction::CheckTimes => self.check_times(me, cx),
             Reaction::SendStop => self.send_stop(me, cx),
@@ -309,41 +333,38 @@ impl Machine {
             Some(hook) if !stopping => Some(begin_hook(hook, Mono::NEVER, me, cx)),
             _ => None,
         };
-        let ready_since = post_start.is_none().then_some(now);
-        self.ready_once |= ready_since.is_some();
+        let health = Health::begin(&me.instance.probes, cx);
         self.phase = Phase::Running {
             live: Live {
                 run,
                 pid,
                 since: now,
-                ready_since,
+                ready_since: None,
+                ready_before: Duration::ZERO,
             },
             post_start,
-            ready_since,
+            health: Box::new(health),
+            available_at: Mono::NEVER,
+            available: false,
             active_until: me
                 .process
                 .active_deadline
                 .map_or(Mono::NEVER, |limit| now + limit),
             finish_until: Mono::NEVER,
         };
+        self.look_at_health(me, cx);
         if self.turn {
             self.begin_stop(StopReason::Requested, me, cx);
+        } else if stopping {
+            self.cut_probes(cx);
         }
     }
 
-    fn become_ready(&mut self, cx: &mut Context<'_>) {
-        if let Phase::Running {
-            live,
-            post_start,
-            ready_since,
-            ..
-        } = &mut self.phase
-        {
+    fn become_ready(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        if let Phase::Running { post_start, .. } = &mut self.phase {
             *post_start = None;
-            *ready_since = Some(cx.now.mono);
-            self.ready_once = true;
-            live.ready_since = *ready_since;
         }
+        self.look_at_health(me, cx);
     }
 
     fn complain(&mut self, cx: &mut Context<'_>) {
@@ -387,6 +408,9 @@ impl Machine {
                 });
                 return self.begin_stop(StopReason::ActiveDeadline, me, cx);
             }
+        }
+        if self.check_health(me, cx) {
+            return;
         }
         if let Phase::Clearing { killed, .. } = &self.phase {
             return if *killed {

@@ -1,10 +1,13 @@
 //! The phases of an instance, what can happen to it, and the table of both.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::domain::exit::{Exit, SpawnFailure};
+use crate::domain::health::Health;
 use crate::domain::hook::HookRun;
 use crate::domain::id::RunId;
+use crate::domain::plan::ProbeKind;
 use crate::domain::time::Mono;
 
 /// Where an instance is. Data lives in the phase in which it is valid; each phase that waits holds its deadline.
@@ -31,8 +34,12 @@ pub enum Phase {
         live: Live,
         /// Its postStart hook, until that is done; ready waits for it.
         post_start: Option<HookRun>,
-        /// Ready since then.
-        ready_since: Option<Mono>,
+        /// Its probes.
+        health: Box<Health>,
+        /// Ready for so long that dependents count it: from then on. [`Mono::NEVER`] while it is not ready.
+        available_at: Mono,
+        /// That time has come.
+        available: bool,
         /// Its activeDeadlineSeconds end then.
         active_until: Mono,
         /// A stop left it to end by itself until then (`onStop: Finish`).
@@ -53,6 +60,8 @@ pub enum Phase {
         live: Live,
         /// Why it is stopped.
         why: StopReason,
+        /// Since then.
+        since: Mono,
         /// KILL follows then.
         kill_at: Mono,
         /// That KILL is the set's deadline, not its own grace.
@@ -114,8 +123,18 @@ pub struct Live {
     pub pid: u32,
     /// When its exec was confirmed.
     pub since: Mono,
-    /// When it became ready, if it did.
+    /// Ready since then, if it is.
     pub ready_since: Option<Mono>,
+    /// How long it had been ready before that.
+    pub ready_before: Duration,
+}
+
+impl Live {
+    /// How long it has been ready, all in all.
+    pub fn ready_for(&self, now: Mono) -> Duration {
+        let current = self.ready_since.map_or(Duration::ZERO, |at| now.since(at));
+        self.ready_before + current
+    }
 }
 
 /// Why a run is stopped.
@@ -127,6 +146,8 @@ pub enum StopReason {
     ActiveDeadline,
     /// Its postStart hook failed.
     PostStartFailed,
+    /// This probe failed.
+    Unhealthy(ProbeKind),
 }
 
 /// How a run ended.
@@ -139,9 +160,9 @@ pub struct Ended {
     /// It had been sent its stop signal (or KILL) by then.
     pub signalled: bool,
     /// How long it lived.
-    pub lived: std::time::Duration,
+    pub lived: Duration,
     /// How long of that it was ready.
-    pub ready_for: std::time::Duration,
+    pub ready_for: Duration,
 }
 
 /// What ended a run, or kept it from beginning.
@@ -250,13 +271,15 @@ pub enum Stimulus {
     HookSucceeded,
     /// The hook it is at failed.
     HookFailed,
+    /// Its startup or liveness probe failed.
+    Unhealthy,
     /// The deadline of its phase has come.
     Tick,
 }
 
 impl Stimulus {
     /// Every stimulus.
-    pub const ALL: [Stimulus; 11] = [
+    pub const ALL: [Stimulus; 12] = [
         Stimulus::Start,
         Stimulus::DependencyFailed,
         Stimulus::Stop,
@@ -267,6 +290,7 @@ impl Stimulus {
         Stimulus::SessionEmpty,
         Stimulus::HookSucceeded,
         Stimulus::HookFailed,
+        Stimulus::Unhealthy,
         Stimulus::Tick,
     ];
 }
@@ -296,10 +320,12 @@ pub enum Reaction {
     BeginStop,
     /// Lowers its deadlines to the set's.
     Hasten,
-    /// Its postStart hook is done: ready.
+    /// Its postStart hook is done: ready, if its probes say so.
     BecomeReady,
     /// Its postStart hook failed: the run is stopped and counts as a failure.
     RejectRun,
+    /// A probe failed: the run is stopped gracefully and counts as a failure.
+    ReplaceRun,
     /// Looks which of its deadlines has come.
     CheckTimes,
     /// Sends the stop signal.
@@ -363,6 +389,7 @@ const fn coming_up(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
         P::Running => match stimulus {
             S::HookSucceeded => R::BecomeReady,
             S::HookFailed => R::RejectRun,
+            S::Unhealthy => R::ReplaceRun,
             S::Exited => R::EndRun,
             S::Stop => R::BeginStop,
             S::Kill => R::KillRun,

@@ -42,6 +42,14 @@ impl Deadlines {
         }
     }
 
+    /// The end has become an earlier one: everything else with it. Nothing becomes later.
+    pub fn shrink(&mut self, end: Mono, tail: Duration, post_stop: Duration) {
+        let earlier = Deadlines::new(self.t0, end.since(self.t0), tail, post_stop);
+        self.end = self.end.min(earlier.end);
+        self.finish_by = self.finish_by.min(earlier.finish_by);
+        self.t_kill = self.t_kill.min(earlier.t_kill);
+    }
+
     /// T_kill - t0: what the stages share.
     pub fn budget(&self) -> Duration {
         self.t_kill.since(self.t0)

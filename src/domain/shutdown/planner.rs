@@ -23,6 +23,8 @@ pub const FULL_SCALE: u64 = STEPS;
 pub struct Stage {
     /// Its timeout or grace; `None` = no limit of its own.
     pub limit: Option<Duration>,
+    /// How much of that it has had.
+    pub used: Duration,
     /// Stages that must be done before it begins, as indices into the list.
     pub after: Vec<usize>,
     /// There is nothing to do in it.
@@ -30,7 +32,7 @@ pub struct Stage {
 }
 
 /// What must be kept free behind each stage.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reserves {
     behind: Vec<u64>,
     /// s, in 1/1024: below 1024 claims had to shrink.
@@ -40,7 +42,8 @@ pub struct Reserves {
 impl Reserves {
     /// The latest end of a stage.
     pub fn latest(&self, stage: usize, t_kill: Mono) -> Mono {
-        t_kill - Duration::from_micros(self.behind[stage])
+        let behind = self.behind.get(stage).copied().unwrap_or(0);
+        t_kill - Duration::from_micros(behind)
     }
 
     /// Plans a stop of `budget` = T_kill - now.
@@ -50,7 +53,10 @@ impl Reserves {
             .iter()
             .map(|stage| match (stage.gone, stage.limit) {
                 (true, _) => 0,
-                (false, limit) => limit.map_or(ABSENT, micros),
+                (false, limit) => {
+                    let claim = limit.map_or(ABSENT, micros);
+                    claim.saturating_sub(micros(stage.used))
+                }
             })
             .collect();
         let counts: Vec<u64> = claims.iter().map(|claim| u64::from(*claim > 0)).collect();
@@ -105,6 +111,7 @@ mod tests {
             .enumerate()
             .map(|(at, limit)| Stage {
                 limit: limit.map(Duration::from_secs),
+                used: Duration::ZERO,
                 after: at.checked_sub(1).into_iter().collect(),
                 gone: false,
             })

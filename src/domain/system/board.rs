@@ -12,10 +12,12 @@ use crate::domain::process::phase::PhaseKind;
 pub struct Summary {
     /// Some run of it was ready, or none ever will be.
     pub begun: bool,
-    /// Its exec succeeded, now or before, and it has not failed for good.
+    /// It started, now or before, and it has not failed for good.
     pub started: bool,
     /// Ready now.
     pub ready: bool,
+    /// Ready, and for long enough that dependents count it.
+    pub available: bool,
     /// Ended for good, as it should.
     pub completed: bool,
     /// Failed for good.
@@ -32,8 +34,9 @@ impl Summary {
         let kind = machine.phase().kind();
         Summary {
             begun: machine.was_ready() || machine.is_over(),
-            started: machine.was_spawned() && kind != PhaseKind::Failed,
+            started: machine.is_started(),
             ready: machine.is_ready(),
+            available: machine.is_available(),
             completed: kind == PhaseKind::Completed,
             failed: kind == PhaseKind::Failed,
             over: machine.is_over(),
@@ -50,6 +53,7 @@ pub struct Count {
     begun: u32,
     started: u32,
     ready: u32,
+    available: u32,
     completed: u32,
     failed: u32,
     over: u32,
@@ -66,6 +70,7 @@ impl Count {
         add(summary.begun, &mut self.begun);
         add(summary.started, &mut self.started);
         add(summary.ready, &mut self.ready);
+        add(summary.available, &mut self.available);
         add(summary.completed, &mut self.completed);
         add(summary.failed, &mut self.failed);
         add(summary.over, &mut self.over);
@@ -75,6 +80,21 @@ impl Count {
     /// Every instance was ready at least once.
     pub fn all_begun(&self) -> bool {
         self.begun == self.all
+    }
+
+    /// Every instance started, now or before.
+    pub fn all_started(&self) -> bool {
+        self.started == self.all
+    }
+
+    /// Every instance is ready.
+    pub fn all_ready(&self) -> bool {
+        self.ready == self.all
+    }
+
+    /// Every instance is ready, but for those that failed for good.
+    pub fn all_ready_or_failed(&self) -> bool {
+        self.ready + self.failed == self.all
     }
 
     /// Every instance completed.
@@ -226,7 +246,7 @@ impl Board {
         let count = self.count(dependency.on);
         let (have, failed) = match dependency.condition {
             Condition::Started => (count.started, count.failed),
-            Condition::Ready => (count.ready, count.failed),
+            Condition::Ready => (count.available, count.failed),
             Condition::Completed => (count.completed, count.failed),
             Condition::Exited => (count.over, 0),
         };

@@ -31,6 +31,8 @@ pub enum Timer {
     Unit(u32),
     /// The hook of the set that runs.
     SetHook,
+    /// The end of the drain.
+    Drain,
     /// The stop.
     Stop,
     /// The end of what a run left behind.

@@ -1,12 +1,14 @@
 //! Hooks of the whole set: each list in order, one at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::System;
 use super::context::{Context, Owner, Timer};
 use crate::domain::hook::{Answer, HookRun, Progress};
 use crate::domain::id::RunId;
 use crate::domain::plan::{FailurePolicy, Hook, Plan};
+use crate::domain::shutdown::report::HookReport;
 use crate::domain::time::{Mono, Now};
 
 /// Which list.
@@ -98,8 +100,20 @@ impl System {
                 owner: Owner::SetHook,
                 shared: &mut self.shared,
             });
+            self.note_hook(&hook.run);
         }
         self.rearm_set_hook();
+    }
+
+    /// For the report of the stop.
+    fn note_hook(&mut self, hook: &HookRun) {
+        if let (Some(stop), Some((took, failure))) = (&mut self.stop, hook.ended()) {
+            stop.note_hook(HookReport {
+                name: Arc::clone(&hook.hook().name),
+                took: *took,
+                failure: failure.clone(),
+            });
+        }
     }
 
     fn with_set_hook(
@@ -118,6 +132,11 @@ impl System {
         };
         let progress = step(&mut hook.run, &mut cx);
         let (which, at) = (hook.which, hook.at);
+        if progress != Progress::Pending {
+            let ended = hook.run.clone();
+            self.note_hook(&ended);
+        }
+        let Some(hook) = &self.set_hook else { return };
         match progress {
             Progress::Pending => self.rearm_set_hook(),
             Progress::Succeeded => self.next_set_hook(which, at, now),
@@ -144,6 +163,25 @@ impl System {
         if !self.begin_set_hook(which, at + 1, now) {
             self.rearm_set_hook();
         }
+    }
+
+    /// The list of the hook that runs, and its place in it.
+    pub(super) fn set_hook_place(&self) -> Option<(Which, usize)> {
+        self.set_hook.as_ref().map(|hook| (hook.which, hook.at))
+    }
+
+    /// For how long the hook that runs has done so.
+    pub(super) fn set_hook_age(&self, now: Now) -> Duration {
+        let hook = self.set_hook.as_ref();
+        hook.map_or(Duration::ZERO, |hook| now.mono.since(hook.run.began()))
+    }
+
+    /// Lowers the instant at which the hook that runs is cut.
+    pub(super) fn hasten_set_hook(&mut self, latest: Mono) {
+        if let Some(hook) = &mut self.set_hook {
+            hook.run.hasten(latest);
+        }
+        self.rearm_set_hook();
     }
 
     fn rearm_set_hook(&mut self) {

@@ -114,6 +114,7 @@ impl System {
             code,
             reason,
             about,
+            report: None,
             until,
         }
     }

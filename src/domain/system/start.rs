@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::board::{Board, Met, Summary};
 use super::hooks::Which;
 use super::stop::Cause;
+use super::view::Glance;
 use super::{Stage, System, Unit, is_init};
+use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
 use crate::domain::id::{InstanceId, ProcessId};
 use crate::domain::plan::{Condition, Kind, OnFailure, OnSuccess, Plan};
@@ -25,6 +27,13 @@ impl System {
             name: Arc::clone(&plan.name),
             processes: plan.processes.len(),
         });
+        if let Some(socket) = &plan.notify_socket {
+            let socket = Arc::clone(socket);
+            self.shared
+                .outbox
+                .effects
+                .push(Effect::ListenNotify { socket });
+        }
         self.board = Board::new(&plan);
         for (at, process) in plan.processes.iter().enumerate() {
             for index in 0..process.instances.len() as u32 {
@@ -37,13 +46,15 @@ impl System {
                 self.board.update(id.process, Summary::default(), summary);
                 self.units.push(Unit {
                     id,
-                    machine,
                     armed: Mono::NEVER,
+                    glance: Glance::of(&machine),
+                    machine,
                     summary,
                 });
             }
         }
         self.plan = Some(plan);
+        self.view.mark_all();
         self.stage = Stage::PreStart;
         self.begin_set_hooks(Which::PreStart, now);
     }
@@ -57,6 +68,7 @@ impl System {
             }
             Stage::Init if self.all_over(is_init) => {
                 self.stage = Stage::Main;
+                self.view.mark_all();
                 self.open(now, |kind| kind == Kind::Service);
                 true
             }
@@ -86,7 +98,10 @@ impl System {
             .all(|process| self.board.count(process).all_over())
     }
 
-    fn each(&self, which: fn(Kind) -> bool) -> impl Iterator<Item = ProcessId> + use<'_> {
+    pub(super) fn each(
+        &self,
+        which: fn(Kind) -> bool,
+    ) -> impl Iterator<Item = ProcessId> + use<'_> {
         let processes = self
             .plan
             .as_ref()

@@ -1,26 +1,29 @@
 //! The stop, whatever its cause: preStop hooks, then every process as soon as its dependents are gone, then orphans, then
 //! postStop hooks, then the end. At T_kill everything still there gets KILL, from whatever step the stop is at.
 
+use std::fmt;
 use std::time::Duration;
 
+use self::log::{Frame, StopLog};
+use self::order::{Drain, StagePlan, post_stop};
 use super::context::Timer;
 use super::hooks::Which;
-use super::{Stage, System};
+use super::{Outcome, Stage, System};
 use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
-use crate::domain::id::ProcessId;
-use crate::domain::plan::{Mode, Plan};
-use crate::domain::process::machine::{Limits, Machine};
-use crate::domain::process::phase::PhaseKind;
+use crate::domain::plan::{GraceSource, Mode, Plan, SignalTarget};
 use crate::domain::shutdown::deadline::{Deadlines, NO_ORDER};
-use crate::domain::shutdown::planner::{FULL_SCALE, Reserves, Stage as Planned};
+use crate::domain::shutdown::planner::FULL_SCALE;
+use crate::domain::shutdown::report::{DrainReport, HookReport, StopReport};
 use crate::domain::signal::Signal;
 use crate::domain::time::{Mono, Now};
 
-/// What is killed at T_kill is given so long to vanish, or half the time until we must be done.
-const VANISH: Duration = Duration::from_millis(500);
-/// From TERM to KILL for orphans.
-const ORPHAN_GRACE: Duration = Duration::from_secs(1);
+mod end;
+mod log;
+mod order;
+
+/// The file that is there from t0 on.
+const DRAINING: &str = "draining";
 
 /// Why the set stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,12 @@ pub(super) enum Cause {
     ExitSet(String),
     /// An init process or a start hook failed; in words.
     StartFailed(String),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.in_words().unwrap_or("all processes completed"))
+    }
 }
 
 impl Cause {
@@ -52,12 +61,27 @@ pub(super) struct Stop {
     pub(super) deadlines: Deadlines,
     step: Step,
     plan: StagePlan,
+    drain: Drain,
+    /// The set's preStop hooks have been begun.
+    hooks_begun: bool,
     /// No drain, no hooks, no order: the grace period is too short.
     at_once: bool,
     /// The stop signal was forwarded to the one process of `--` mode.
     forwarded: bool,
     killed: bool,
     armed: Mono,
+    /// As it was at t0.
+    grace: (Duration, GraceSource),
+    shortened: bool,
+    claims_cut: bool,
+    pub(super) log: StopLog,
+}
+
+impl Stop {
+    /// A hook of the set has ended.
+    pub(super) fn note_hook(&mut self, hook: HookReport) {
+        self.log.hooks.push(hook);
+    }
 }
 
 /// Where a stop is.
@@ -68,14 +92,6 @@ enum Step {
     Orphans { kill_at: Mono, killed: bool },
     PostStopHooks,
     Remains,
-}
-
-/// The stages of the budget and where each process's are.
-#[derive(Debug)]
-struct StagePlan {
-    reserves: Reserves,
-    /// First stage of a process: its preStop hook; the next one is its stop.
-    first: Vec<usize>,
 }
 
 impl System {
@@ -119,7 +135,7 @@ impl System {
             self.shared.outbox.effects.push(Effect::Signal {
                 run,
                 signal,
-                target: crate::domain::plan::SignalTarget::Leader,
+                target: SignalTarget::Leader,
             });
         }
         let stops = match signal {
@@ -142,73 +158,130 @@ impl System {
         self.kill_everything(now);
     }
 
-    /// Begins the stop, or notes a further cause of one that is under way.
+    /// A stop was asked for otherwise than by a signal.
+    pub(super) fn stop_asked(&mut self, by: &str, now: Now) {
+        if self.stop.is_none() {
+            self.begin_stop(Cause::Requested(by.to_owned()), now);
+        }
+    }
+
+    /// Begins the stop, unless one is under way.
     pub(super) fn begin_stop(&mut self, cause: Cause, now: Now) {
         if self.stop.is_some() || self.stage == Stage::Over {
             return;
         }
         self.cut_set_hook(now);
-        let loading = self.stage == Stage::Loading;
         self.stage = Stage::Stopping;
+        self.view.mark_all();
         let plan = self.plan.clone();
-        let post_stop: Duration = plan
-            .iter()
-            .flat_map(|plan| &plan.hooks.post_stop)
-            .map(|hook| hook.timeout)
-            .sum();
-        let (grace, tail) = plan
-            .as_ref()
-            .map_or((Duration::from_secs(1), Duration::ZERO), |plan| {
-                (plan.shutdown.grace, plan.shutdown.tail)
-            });
-        let deadlines = Deadlines::new(now.mono, grace, tail, post_stop);
-        let at_once = grace <= NO_ORDER;
-        let stages = match &plan {
-            Some(plan) => self.stages(plan, deadlines.budget(), at_once),
-            None => StagePlan {
-                reserves: Reserves::plan(&[], Duration::ZERO),
-                first: Vec::new(),
-            },
-        };
-        if let (Some(plan), Some(why)) = (&plan, cause.in_words()) {
-            self.shared.outbox.facts.push(Fact::StopRequested {
-                why: why.to_owned(),
-                grace,
-                source: plan.shutdown.source,
-                budget: deadlines.budget(),
-                shrunk: stages.reserves.scale < FULL_SCALE,
-            });
-        }
         let forwarded = self.is_command() && matches!(cause, Cause::Requested(_));
-        self.stop = Some(Stop {
+        self.stop = Some(self.new_stop(cause, plan.as_deref(), forwarded, now));
+        let Some(plan) = plan else {
+            return self.arm_deadline();
+        };
+        let budget = (self.stop.as_ref()).map_or(Duration::ZERO, |stop| stop.deadlines.budget());
+        let stages = self.stages(&plan, budget, now);
+        if let Some(stop) = &mut self.stop {
+            stop.claims_cut = stages.reserves.scale < FULL_SCALE;
+            stop.plan = stages;
+            if let Some(why) = stop.cause.in_words() {
+                self.shared.outbox.facts.push(Fact::StopRequested {
+                    why: why.to_owned(),
+                    grace: plan.shutdown.grace,
+                    source: plan.shutdown.source,
+                    budget,
+                    shrunk: stop.claims_cut,
+                });
+            }
+        }
+        self.arm_deadline();
+        self.stop_begins(&plan, now);
+    }
+
+    fn new_stop(&self, cause: Cause, plan: Option<&Plan>, forwarded: bool, now: Now) -> Stop {
+        let (grace, source, tail) = plan.map_or(
+            (Duration::from_secs(1), GraceSource::Default, Duration::ZERO),
+            |Plan { shutdown, .. }| (shutdown.grace, shutdown.source, shutdown.tail),
+        );
+        let at_once = grace <= NO_ORDER;
+        let drain = plan.filter(|plan| !at_once && self.anybody_serves(plan));
+        Stop {
             cause,
-            deadlines,
+            deadlines: Deadlines::new(
+                now.mono,
+                grace,
+                tail,
+                plan.map_or(Duration::ZERO, post_stop),
+            ),
             step: Step::PreStopHooks,
-            plan: stages,
+            plan: StagePlan::default(),
+            drain: drain.map_or(Drain::NONE, |plan| Drain::of(plan.shutdown.drain)),
+            hooks_begun: false,
             at_once,
             forwarded,
             killed: false,
             armed: Mono::NEVER,
-        });
-        self.arm_stop(deadlines.t_kill);
-        if !loading {
-            self.stop_begins(now);
+            grace: (grace, source),
+            shortened: false,
+            claims_cut: false,
+            log: StopLog::new(now.mono, plan, &self.units),
+        }
+    }
+
+    fn arm_deadline(&mut self) {
+        if let Some(stop) = &self.stop {
+            self.arm_stop(stop.deadlines.t_kill);
         }
     }
 
     /// Nothing starts any more; what runs waits for its turn.
-    fn stop_begins(&mut self, now: Now) {
+    fn stop_begins(&mut self, plan: &Plan, now: Now) {
         let anything = !self.board.total().all_gone();
+        if plan.mode == Mode::Set && anything {
+            let name = DRAINING.to_owned();
+            let content = String::new();
+            self.shared
+                .outbox
+                .effects
+                .push(Effect::WriteState { name, content });
+        }
         for at in 0..self.units.len() as u32 {
             let limits = self.limits(self.units[at as usize].id.process);
             self.with_unit(at, now, |machine, me, cx| {
                 machine.stop_begins(limits, me, cx);
             });
         }
+        self.set_drain(now);
         let hooks = self.stop.as_ref().is_some_and(|stop| !stop.at_once);
         if hooks && anything {
             self.begin_set_hooks(Which::PreStop, now);
         }
+        if let Some(stop) = &mut self.stop {
+            stop.hooks_begun = true;
+        }
+        self.tell_deadlines(now);
+    }
+
+    /// What became of the stop; `None` where there was none to speak of.
+    pub(super) fn stop_report(&self, outcome: &Outcome, now: Now) -> Option<StopReport> {
+        let stop = self.stop.as_ref().filter(|_| !self.is_command())?;
+        let why = stop.cause.in_words()?.to_owned();
+        let since_t0 = |at: Mono| at.since(stop.deadlines.t0);
+        let drain = (!stop.drain.planned.is_zero()).then(|| DrainReport {
+            planned: stop.drain.planned,
+            took: since_t0(stop.drain.until.min(now.mono)),
+        });
+        Some(stop.log.report(Frame {
+            why,
+            code: outcome.code,
+            grace: stop.grace.0,
+            source: stop.grace.1,
+            budget: stop.deadlines.budget(),
+            shortened: stop.shortened,
+            claims_cut: stop.claims_cut,
+            used: since_t0(now.mono),
+            drain,
+        }))
     }
 
     pub(super) fn advance_stop(&mut self, now: Now) -> bool {
@@ -242,141 +315,6 @@ impl System {
         }
     }
 
-    /// Every process whose dependents are gone may stop.
-    fn release_all(&mut self, now: Now) {
-        let processes = self.plan.as_ref().map_or(0, |plan| plan.processes.len());
-        for at in 0..processes {
-            self.try_stop(ProcessId(at as u32), now);
-        }
-    }
-
-    /// Stops a process if it is its turn.
-    pub(super) fn try_stop(&mut self, process: ProcessId, now: Now) {
-        let Some(stop) = &self.stop else { return };
-        let hooks_first = stop.step == Step::PreStopHooks && self.set_hook.is_some();
-        let in_turn = stop.at_once || stop.killed || self.board.dependents_gone(process);
-        if hooks_first || !in_turn {
-            return;
-        }
-        if !self.board.begin_stop(process) {
-            return;
-        }
-        let limits = self.limits(process);
-        for unit in self.units_of(process) {
-            self.with_unit(unit, now, |machine, me, cx| machine.stop(limits, me, cx));
-        }
-    }
-
-    fn limits(&self, process: ProcessId) -> Limits {
-        let Some(stop) = &self.stop else {
-            return Limits {
-                hook_latest: Mono::NEVER,
-                stop_latest: Mono::NEVER,
-                t_kill: Mono::NEVER,
-                hooks: true,
-                signalled: false,
-            };
-        };
-        let t_kill = stop.deadlines.t_kill;
-        let (hook_latest, stop_latest) = match stop.plan.first.get(process.index()) {
-            Some(first) if !stop.at_once => (
-                stop.plan.reserves.latest(*first, t_kill),
-                stop.plan.reserves.latest(first + 1, t_kill),
-            ),
-            _ => (t_kill, t_kill),
-        };
-        Limits {
-            hook_latest,
-            stop_latest,
-            t_kill,
-            hooks: !stop.at_once,
-            signalled: stop.forwarded,
-        }
-    }
-
-    /// When a hook of the set is cut, besides its own timeout.
-    pub(super) fn set_hook_latest(&self, which: Which, at: usize, now: Now) -> Mono {
-        match (&self.stop, which) {
-            (Some(stop), Which::PreStop) => stop
-                .plan
-                .reserves
-                .latest(at, stop.deadlines.t_kill)
-                .max(now.mono),
-            (Some(stop), Which::PostStop) => stop.deadlines.finish_by.max(now.mono),
-            _ => Mono::NEVER,
-        }
-    }
-
-    /// The stages of the budget: preStop hooks of the set, then for each process its preStop hook and its stop, a
-    /// process after all that depend on it.
-    fn stages(&self, plan: &Plan, budget: Duration, at_once: bool) -> StagePlan {
-        let mut stages: Vec<Planned> = Vec::new();
-        if plan.mode == Mode::Set && !at_once {
-            for (at, hook) in plan.hooks.pre_stop.iter().enumerate() {
-                stages.push(Planned {
-                    limit: Some(hook.timeout),
-                    after: at.checked_sub(1).into_iter().collect(),
-                    gone: false,
-                });
-            }
-        }
-        let last_hook = stages.len().checked_sub(1);
-        let mut first = vec![0; plan.processes.len()];
-        for process in self.board.stop_order() {
-            let rule = plan.process(process);
-            let gone = self
-                .units_of(process)
-                .all(|unit| !self.is_stopping_work(unit));
-            let mut after: Vec<usize> = last_hook.into_iter().collect();
-            after.extend(
-                self.board
-                    .dependents(process)
-                    .iter()
-                    .map(|dependent| first[dependent.index()] + 1),
-            );
-            let hook = rule
-                .instances
-                .first()
-                .and_then(|instance| instance.hooks.pre_stop.as_ref());
-            first[process.index()] = stages.len();
-            stages.push(Planned {
-                limit: hook.map(|hook| hook.timeout),
-                after,
-                gone: gone || hook.is_none() || at_once,
-            });
-            let at = stages.len();
-            stages.push(Planned {
-                limit: rule.stop.grace,
-                after: vec![at - 1],
-                gone,
-            });
-        }
-        StagePlan {
-            reserves: Reserves::plan(&stages, budget),
-            first,
-        }
-    }
-
-    /// A stop has something to do about this instance.
-    fn is_stopping_work(&self, unit: u32) -> bool {
-        match self.units[unit as usize].machine.phase().kind() {
-            PhaseKind::Waiting
-            | PhaseKind::PreStart
-            | PhaseKind::PostStop
-            | PhaseKind::Backoff
-            | PhaseKind::Completed
-            | PhaseKind::Failed
-            | PhaseKind::Stopped => false,
-            PhaseKind::Spawning
-            | PhaseKind::Running
-            | PhaseKind::PreStop
-            | PhaseKind::Signalled
-            | PhaseKind::Killed
-            | PhaseKind::Stuck
-            | PhaseKind::Clearing => true,
-        }
-    }
-
     fn set_step(&mut self, step: Step) {
         if let Some(stop) = &mut self.stop {
             stop.step = step;
@@ -388,108 +326,5 @@ impl System {
             self.shared.rearm(Timer::Stop, stop.armed, at);
             stop.armed = at;
         }
-    }
-
-    /// All processes are gone: now the processes that nobody started by name.
-    fn end_orphans(&mut self, now: Now) {
-        let Some(stop) = &self.stop else { return };
-        let killed = stop.killed || now.mono >= stop.deadlines.t_kill;
-        let t_kill = stop.deadlines.t_kill;
-        let kill_at = if killed {
-            self.vanished_by(now)
-        } else {
-            (now.mono + ORPHAN_GRACE).min(t_kill)
-        };
-        self.set_step(Step::Orphans { kill_at, killed });
-        self.shared.outbox.effects.push(Effect::EndOrphans {
-            signal: if killed { Signal::KILL } else { Signal::TERM },
-        });
-        self.arm_stop(kill_at);
-    }
-
-    /// podinit has no children left.
-    pub(super) fn childless(&mut self, now: Now) {
-        let orphans = self
-            .stop
-            .as_ref()
-            .is_some_and(|stop| matches!(stop.step, Step::Orphans { .. }));
-        if orphans {
-            self.begin_post_stop(now);
-        }
-    }
-
-    fn begin_post_stop(&mut self, now: Now) {
-        let Some(stop) = &self.stop else { return };
-        let finish_by = stop.deadlines.finish_by;
-        let hooks = !stop.at_once;
-        self.set_step(Step::PostStopHooks);
-        self.arm_stop(finish_by);
-        if hooks {
-            self.begin_set_hooks(Which::PostStop, now);
-        }
-    }
-
-    /// The instant at which we stop waiting for what was killed.
-    fn vanished_by(&self, now: Now) -> Mono {
-        let finish_by = self
-            .stop
-            .as_ref()
-            .map_or(now.mono, |stop| stop.deadlines.finish_by);
-        now.mono + VANISH.min(finish_by.since(now.mono) / 2)
-    }
-
-    /// T_kill has come, or what was killed has not vanished, or everything must be done.
-    pub(super) fn stop_tick(&mut self, now: Now) {
-        let Some(stop) = &mut self.stop else { return };
-        stop.armed = Mono::NEVER;
-        match stop.step {
-            Step::PreStopHooks | Step::Processes if !stop.killed => {
-                self.release_all(now);
-                self.kill_everything(now);
-            }
-            // Killed, and still not gone: stuck. We leave on time.
-            Step::PreStopHooks | Step::Processes => {
-                for at in 0..self.units.len() as u32 {
-                    self.with_unit(at, now, Machine::leave_behind);
-                }
-                self.end_orphans(now);
-            }
-            Step::Orphans { killed: false, .. } => {
-                let kill_at = self.vanished_by(now);
-                self.set_step(Step::Orphans {
-                    kill_at,
-                    killed: true,
-                });
-                self.shared.kill_all_remains();
-                self.shared.outbox.effects.push(Effect::EndOrphans {
-                    signal: Signal::KILL,
-                });
-                self.arm_stop(kill_at);
-            }
-            Step::Orphans { killed: true, .. } => self.begin_post_stop(now),
-            Step::PostStopHooks | Step::Remains => {
-                // Nobody is left to send a KILL later: what is cut from now on gets it at once.
-                self.shared.kill_all_remains();
-                self.cut_set_hook(now);
-                let outcome = self.outcome(now);
-                self.leave(outcome, now);
-            }
-        }
-    }
-
-    fn kill_everything(&mut self, now: Now) {
-        let vanished_by = self.vanished_by(now);
-        if let Some(stop) = &mut self.stop {
-            stop.killed = true;
-            if stop.step == Step::PreStopHooks {
-                stop.step = Step::Processes;
-            }
-        }
-        self.cut_set_hook(now);
-        for at in 0..self.units.len() as u32 {
-            self.with_unit(at, now, Machine::kill);
-        }
-        self.shared.kill_all_remains();
-        self.arm_stop(vanished_by);
     }
 }

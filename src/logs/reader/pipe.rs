@@ -68,6 +68,7 @@ impl Reader {
                     label: Some(Arc::clone(label)),
                     message: "output cannot be read".to_owned(),
                     fields: vec![("error", Value::Text(error.to_string()))],
+                    lines: Vec::new(),
                 };
                 self.store.record(&record, (self.clock)());
                 continue;

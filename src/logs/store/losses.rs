@@ -49,6 +49,7 @@ impl Store {
                 label: source.label.clone(),
                 message: message.to_owned(),
                 fields,
+                lines: Vec::new(),
             };
             let read = source.ring.next().map(|lines| lines.seq);
             let read = read.unwrap_or_else(|| self.next_read());

@@ -36,11 +36,15 @@ impl Machine {
     ) {
         let (live, why, signalled, killed) = match &mut self.phase {
             Phase::Running {
-                live, post_start, ..
+                live,
+                post_start,
+                health,
+                ..
             } => {
                 if let Some(hook) = post_start {
                     hook.cut(cx);
                 }
+                health.cut(cx);
                 (*live, None, false, false)
             }
             Phase::PreStop { live, hook, why } => {
@@ -59,9 +63,7 @@ impl Machine {
             why,
             signalled,
             lived: now.since(live.since),
-            ready_for: live
-                .ready_since
-                .map_or(Duration::ZERO, |since| now.since(since)),
+            ready_for: live.ready_for(now),
         };
         cx.fact(Fact::Exited {
             label: Arc::clone(&me.instance.label),
@@ -166,7 +168,9 @@ impl Machine {
         let by_itself = match ended.why {
             None => true,
             Some(StopReason::Requested) => !ended.signalled,
-            Some(StopReason::ActiveDeadline | StopReason::PostStartFailed) => false,
+            Some(
+                StopReason::ActiveDeadline | StopReason::PostStartFailed | StopReason::Unhealthy(_),
+            ) => false,
         };
         match ended.how {
             RunEnd::Exit(Exit::Code(code)) => {

@@ -1,11 +1,12 @@
 //! The stop of a run: preStop hook, stop signal, grace, KILL. The same path whoever asked for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{FINISH_RESERVE, Machine, Me, STUCK_AFTER, begin_hook, finishes};
+use super::{FINISH_RESERVE, Limits, Machine, Me, STUCK_AFTER, begin_hook, finishes};
 use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
-use crate::domain::plan::SignalTarget;
+use crate::domain::plan::{ProbeKind, SignalTarget};
 use crate::domain::process::phase::{Live, Phase, StopReason};
 use crate::domain::signal::Signal;
 use crate::domain::system::context::Context;
@@ -18,6 +19,7 @@ impl Machine {
         let Phase::Running {
             live,
             post_start,
+            health,
             finish_until,
             ..
         } = &mut self.phase
@@ -37,6 +39,7 @@ impl Machine {
         if let Some(hook) = post_start {
             hook.cut(cx);
         }
+        health.cut(cx);
         let live = *live;
         match &me.instance.hooks.pre_stop {
             Some(hook) if limits.is_none_or(|limits| limits.hooks) => {
@@ -63,7 +66,7 @@ impl Machine {
                 target: rule.target,
             });
         }
-        let (kill_at, by_deadline) = self.kill_at(me, cx);
+        let (kill_at, by_deadline) = self.kill_at(why, me, cx);
         cx.fact(Fact::StopSignalled {
             label: Arc::clone(&me.instance.label),
             signal: rule.signal,
@@ -73,15 +76,23 @@ impl Machine {
         self.phase = Phase::Signalled {
             live,
             why,
+            since: cx.now.mono,
             kill_at,
             by_deadline,
         };
     }
 
     /// When KILL follows a stop signal sent now, and whether that is the set's deadline rather than its own grace.
-    fn kill_at(&self, me: Me<'_>, cx: &Context<'_>) -> (Mono, bool) {
+    fn kill_at(&self, why: StopReason, me: Me<'_>, cx: &Context<'_>) -> (Mono, bool) {
         let now = cx.now.mono;
-        let own = me.process.stop.grace.map(|grace| now + grace);
+        let probes = &me.instance.probes;
+        let of_probe = match why {
+            StopReason::Unhealthy(ProbeKind::Startup) => probes.startup.as_ref(),
+            StopReason::Unhealthy(ProbeKind::Liveness) => probes.liveness.as_ref(),
+            _ => None,
+        };
+        let grace = of_probe.and_then(|probe| probe.grace);
+        let own = grace.or(me.process.stop.grace).map(|grace| now + grace);
         match self.limits {
             None => (own.unwrap_or(now + me.grace), false),
             Some(limits) => match own {
@@ -89,6 +100,22 @@ impl Machine {
                 _ => (limits.stop_latest.max(now), true),
             },
         }
+    }
+
+    /// The set's deadline has become an earlier one.
+    pub fn shorten(&mut self, limits: Limits, me: Me<'_>, cx: &mut Context<'_>) {
+        if self.limits.is_none() {
+            return;
+        }
+        self.limits = Some(limits);
+        if let Phase::Running { finish_until, .. } = &mut self.phase {
+            if *finish_until != Mono::NEVER {
+                *finish_until = (*finish_until).min(limits.t_kill - FINISH_RESERVE);
+                self.check_times(me, cx);
+            }
+            return;
+        }
+        self.hasten(me, cx);
     }
 
     /// The set stops, or must stop earlier: nothing here may last longer than that.
@@ -134,15 +161,20 @@ impl Machine {
                     pid: 0,
                     since: now,
                     ready_since: None,
+                    ready_before: Duration::ZERO,
                 };
                 (live, StopReason::Requested, by_set)
             }
             Phase::Running {
-                live, post_start, ..
+                live,
+                post_start,
+                health,
+                ..
             } => {
                 if let Some(hook) = post_start {
                     hook.cut(cx);
                 }
+                health.cut(cx);
                 (*live, StopReason::Requested, by_set)
             }
             Phase::PreStop { live, hook, why } => {
@@ -155,6 +187,7 @@ impl Machine {
                 why,
                 kill_at,
                 by_deadline,
+                ..
             } => (*live, *why, *by_deadline || (by_set && *kill_at > now)),
             _ => return cx.late(),
         };

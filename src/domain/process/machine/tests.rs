@@ -99,6 +99,10 @@ impl Bench {
                     machine.hook_answer(Answer::Exited(Exit::Code(code)), me, cx);
                 })
             }
+            Stimulus::Unhealthy => self.with(|machine, me, cx| {
+                machine.sick = Some(ProbeKind::Liveness);
+                machine.react(Stimulus::Unhealthy, me, cx);
+            }),
             Stimulus::Tick => {
                 self.now = self.machine.deadline().min(self.now + secs(3600.0));
                 self.with(super::Machine::tick)
@@ -176,7 +180,9 @@ fn leads_to(reaction: Reaction, from: PhaseKind) -> Vec<PhaseKind> {
         Reaction::EnterRun => vec![P::Running],
         Reaction::FailRun if from == P::Killed || from == P::Stuck => vec![P::Backoff, P::Stopped],
         Reaction::FailRun => vec![P::Backoff],
-        Reaction::BeginStop | Reaction::RejectRun => vec![P::PreStop, P::Signalled],
+        Reaction::BeginStop | Reaction::RejectRun | Reaction::ReplaceRun => {
+            vec![P::PreStop, P::Signalled]
+        }
         Reaction::BecomeReady => vec![P::Running],
         Reaction::CheckTimes => match from {
             P::PreStart => vec![P::Backoff],

@@ -1,5 +1,7 @@
 //! What a machine looks like from outside.
 
+use std::sync::Arc;
+
 use super::Machine;
 use crate::domain::hook::HookRun;
 use crate::domain::id::RunId;
@@ -37,30 +39,19 @@ impl Machine {
         self.killed_by_deadline
     }
 
-    /// Its exec succeeded, and it still runs or has completed.
+    /// Some run of it started: its exec succeeded, and its startup probe passed if it has one. Or it has completed.
     pub fn is_started(&self) -> bool {
         match &self.phase {
-            Phase::Running { .. }
-            | Phase::PreStop { .. }
-            | Phase::Signalled { .. }
-            | Phase::Completed => true,
-            Phase::Waiting { .. }
-            | Phase::PreStart { .. }
-            | Phase::Spawning { .. }
-            | Phase::Killed { .. }
-            | Phase::Stuck { .. }
-            | Phase::Clearing { .. }
-            | Phase::PostStop { .. }
-            | Phase::Backoff { .. }
-            | Phase::Failed
-            | Phase::Stopped => false,
+            Phase::Completed => true,
+            Phase::Failed => false,
+            _ => self.started_once,
         }
     }
 
     /// Started, and its postStart hook is done.
     pub fn is_ready(&self) -> bool {
         match &self.phase {
-            Phase::Running { ready_since, .. } => ready_since.is_some(),
+            Phase::Running { live, .. } => live.ready_since.is_some(),
             Phase::Completed => true,
             Phase::Waiting { .. }
             | Phase::PreStart { .. }
@@ -74,6 +65,46 @@ impl Machine {
             | Phase::Backoff { .. }
             | Phase::Failed
             | Phase::Stopped => false,
+        }
+    }
+
+    /// Ready, and for long enough that dependents count it.
+    pub fn is_available(&self) -> bool {
+        match &self.phase {
+            Phase::Running { available, .. } => *available,
+            _ => self.is_ready(),
+        }
+    }
+
+    /// Runs that began before the present one.
+    pub fn restarts(&self) -> u64 {
+        self.runs.saturating_sub(1)
+    }
+
+    /// Why it is not what it should be, or what it says of itself.
+    pub fn message(&self) -> Option<Arc<str>> {
+        match &self.phase {
+            Phase::Running {
+                post_start: Some(_),
+                ..
+            } => Some("its postStart hook runs".into()),
+            Phase::Running { health, .. } => health.message(),
+            Phase::Failed => self.failure.as_deref().map(Into::into),
+            Phase::Backoff { .. } => {
+                let how = self.last.as_ref()?.how;
+                Some(format!("waits for its next run; the last one: {how}").into())
+            }
+            Phase::Waiting { .. } => Some("waits for others".into()),
+            Phase::PreStart { .. } => Some("its preStart hook runs".into()),
+            Phase::Stuck { .. } => Some("still there after SIGKILL".into()),
+            Phase::Spawning { .. }
+            | Phase::PreStop { .. }
+            | Phase::Signalled { .. }
+            | Phase::Killed { .. }
+            | Phase::Clearing { .. }
+            | Phase::PostStop { .. }
+            | Phase::Completed
+            | Phase::Stopped => None,
         }
     }
 
@@ -115,12 +146,21 @@ impl Machine {
             | Phase::PostStop { hook, .. } => hook.deadline(),
             Phase::Running {
                 post_start,
+                health,
+                available_at,
+                available,
                 active_until,
                 finish_until,
                 ..
             } => post_start
                 .as_ref()
                 .map_or(Mono::NEVER, HookRun::deadline)
+                .min(health.deadline())
+                .min(if *available {
+                    Mono::NEVER
+                } else {
+                    *available_at
+                })
                 .min(*active_until)
                 .min(*finish_until),
             Phase::Signalled { kill_at, .. } => *kill_at,

@@ -71,6 +71,8 @@ pub(crate) struct Seen {
     pub killed: BTreeMap<String, Mono>,
     /// When the leader died.
     pub died: BTreeMap<String, Mono>,
+    /// Files of the state directory: when last written, and what.
+    pub files: BTreeMap<String, (Mono, String)>,
     /// Runs begun, by instance.
     pub spawned: BTreeMap<String, u32>,
     /// Two live leaders of one instance at a time.
@@ -292,7 +294,9 @@ impl World {
                 );
             }
             Effect::ListenNotify { .. } => {}
-            Effect::WriteState { name, .. } => self.say(&format!("file {name}")),
+            Effect::WriteState { name, content } => {
+                self.seen.files.insert(name, (self.now, content));
+            }
             Effect::EndOrphans { signal } => {
                 self.say(&format!("{signal} to orphans"));
                 self.ending = true;

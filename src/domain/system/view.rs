@@ -1,0 +1,140 @@
+//! The system as others see it: rebuilt a process at a time, as far as it changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Stage, System, is_init};
+use crate::domain::id::ProcessId;
+use crate::domain::plan::{Kind, OnFailure, Plan, Process, Traffic};
+use crate::domain::process::machine::Machine;
+use crate::domain::process::phase::PhaseKind;
+use crate::domain::snapshot::{InstanceView, ProcessView, Snapshot};
+
+/// What was shown last, and what changed since.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    shown: Arc<Snapshot>,
+    changed: BTreeSet<ProcessId>,
+    /// Something beside the processes.
+    otherwise: bool,
+}
+
+impl View {
+    pub(super) fn mark(&mut self, process: ProcessId) {
+        self.changed.insert(process);
+    }
+
+    pub(super) fn mark_all(&mut self) {
+        self.otherwise = true;
+    }
+}
+
+/// As much of a machine as is worth a new picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Glance {
+    phase: PhaseKind,
+    started: bool,
+    ready: bool,
+    restarts: u64,
+}
+
+impl Glance {
+    pub(super) fn of(machine: &Machine) -> Glance {
+        Glance {
+            phase: machine.phase().kind(),
+            started: machine.is_started(),
+            ready: machine.is_ready(),
+            restarts: machine.restarts(),
+        }
+    }
+}
+
+impl System {
+    /// What the set looks like, if that changed since the last call.
+    pub fn snapshot(&mut self) -> Option<Arc<Snapshot>> {
+        if self.view.changed.is_empty() && !self.view.otherwise {
+            return None;
+        }
+        let plan = self.plan.clone();
+        let mut processes = self.view.shown.processes.clone();
+        if let Some(plan) = &plan {
+            let known = processes.len();
+            let changed = std::mem::take(&mut self.view.changed);
+            for at in 0..plan.processes.len() {
+                let process = ProcessId(at as u32);
+                if at >= known {
+                    processes.push(Arc::new(self.look_at(process, plan)));
+                } else if changed.contains(&process) {
+                    processes[at] = Arc::new(self.look_at(process, plan));
+                }
+            }
+        }
+        let init_done = self.stage != Stage::Loading && self.init_is_done();
+        let stopping = self.stop.as_ref().map(|stop| stop.cause.to_string().into());
+        let started = init_done && self.serving_all(|count, _| count.all_started());
+        let ready = init_done
+            && stopping.is_none()
+            && self.stage != Stage::Over
+            && self.serving_all(|count, process| match process.on_failure {
+                OnFailure::Ignore => count.all_ready_or_failed(),
+                OnFailure::ExitSet | OnFailure::MarkUnready => count.all_ready(),
+            })
+            && processes.iter().all(|one| one.marks_unready.is_none());
+        self.view.otherwise = false;
+        self.view.changed.clear();
+        self.view.shown = Arc::new(Snapshot {
+            loaded: plan.is_some(),
+            started: self.view.shown.started || started,
+            ready,
+            stopping,
+            processes,
+        });
+        Some(Arc::clone(&self.view.shown))
+    }
+
+    /// `holds` for every Serving process.
+    fn serving_all(&self, holds: impl Fn(&super::board::Count, &Process) -> bool) -> bool {
+        let processes = self.plan.iter().flat_map(|plan| &plan.processes);
+        processes.enumerate().all(|(at, process)| {
+            let serves = process.kind == Kind::Service && process.traffic == Traffic::Serving;
+            !serves || holds(self.board.count(ProcessId(at as u32)), process)
+        })
+    }
+
+    fn init_is_done(&self) -> bool {
+        matches!(self.stage, Stage::Main)
+            || (self.each(is_init)).all(|process| self.board.count(process).all_over())
+    }
+
+    fn look_at(&self, process: ProcessId, plan: &Plan) -> ProcessView {
+        let rule = plan.process(process);
+        let mut marks_unready = None;
+        let instances = self.units_of(process).map(|at| {
+            let unit = &self.units[at as usize];
+            let machine = &unit.machine;
+            let phase = machine.phase().kind();
+            if phase == PhaseKind::Failed && rule.on_failure == OnFailure::MarkUnready {
+                let why = machine.failure().unwrap_or("failed");
+                let label = &plan.instance(unit.id).label;
+                marks_unready
+                    .get_or_insert_with(|| format!("{label} failed for good: {why}").into());
+            }
+            InstanceView {
+                label: Arc::clone(&plan.instance(unit.id).label),
+                phase,
+                started: machine.is_started(),
+                ready: machine.is_ready(),
+                restarts: machine.restarts(),
+                message: machine.message(),
+            }
+        });
+        let instances = instances.collect();
+        ProcessView {
+            name: Arc::clone(&rule.name),
+            kind: rule.kind,
+            traffic: rule.traffic,
+            marks_unready,
+            instances,
+        }
+    }
+}
