@@ -308,9 +308,8 @@ impl System {
         let deadline = unit.machine.deadline();
         self.shared.rearm(Timer::Unit(at), unit.armed, deadline);
         unit.armed = deadline;
-        if let Some(stop) = &mut self.stop {
-            stop.log.note(at, &unit.machine, now.mono);
-        }
+        let signalled =
+            (self.stop.as_mut()).is_some_and(|stop| stop.log.note(at, &unit.machine, now.mono));
         let glance = Glance::of(&unit.machine);
         if glance != unit.glance {
             unit.glance = glance;
@@ -324,6 +323,9 @@ impl System {
             if after.failed {
                 self.failed_for_good(at, now);
             }
+        }
+        if signalled {
+            self.tell_deadline(at, now);
         }
     }
 

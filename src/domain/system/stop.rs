@@ -13,7 +13,6 @@ use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
 use crate::domain::plan::{GraceSource, Mode, Plan, SignalTarget};
 use crate::domain::shutdown::deadline::{Deadlines, NO_ORDER};
-use crate::domain::shutdown::planner::FULL_SCALE;
 use crate::domain::shutdown::report::{DrainReport, HookReport, StopReport};
 use crate::domain::signal::Signal;
 use crate::domain::time::{Mono, Now};
@@ -179,17 +178,17 @@ impl System {
         let Some(plan) = plan else {
             return self.arm_deadline();
         };
-        let budget = (self.stop.as_ref()).map_or(Duration::ZERO, |stop| stop.deadlines.budget());
-        let stages = self.stages(&plan, budget, now);
+        let t_kill = (self.stop.as_ref()).map_or(now.mono, |stop| stop.deadlines.t_kill);
+        let stages = self.stages(&plan, t_kill, now);
         if let Some(stop) = &mut self.stop {
-            stop.claims_cut = stages.reserves.scale < FULL_SCALE;
+            stop.claims_cut = stages.claims_cut;
             stop.plan = stages;
             if let Some(why) = stop.cause.in_words() {
                 self.shared.outbox.facts.push(Fact::StopRequested {
                     why: why.to_owned(),
                     grace: plan.shutdown.grace,
                     source: plan.shutdown.source,
-                    budget,
+                    budget: stop.deadlines.budget(),
                     shrunk: stop.claims_cut,
                 });
             }
@@ -288,7 +287,6 @@ impl System {
         let Some(stop) = &self.stop else { return false };
         if !stop.killed && now.mono >= stop.deadlines.t_kill && !self.board.total().all_over() {
             // G = 0, or a stop that began late: nobody waits for a timer.
-            self.release_all(now);
             self.kill_everything(now);
             return true;
         }

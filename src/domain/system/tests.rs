@@ -9,7 +9,10 @@ use crate::domain::plan::{Condition, FailurePolicy, InstanceHooks, SetHooks};
 use crate::domain::signal::Signal;
 
 mod ending;
+mod health;
 mod properties;
+mod stopping;
+mod stops;
 pub(crate) mod world;
 
 fn dies(after: f64, code: u8) -> Behaviour {

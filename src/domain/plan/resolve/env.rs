@@ -1,8 +1,10 @@
 //! Environments. Later layers win over earlier ones:
 //!
-//! 1. podinit's own environment, or with `envPolicy: Clean` six variables of it; never its own wiring;
+//! 1. podinit's own environment, or with `envPolicy: Clean` six variables of it; never its own wiring, nor that of its own
+//!    supervisor (`NOTIFY_SOCKET` and so on);
 //! 2. HOME, USER and LOGNAME of the user, when `runAsUser` is given;
-//! 3. `PODINIT_PROCESS`, `PODINIT_INSTANCE_INDEX` and, with a `portBase`, `PORT`: no later layer changes these;
+//! 3. `PODINIT_PROCESS`, `PODINIT_INSTANCE_INDEX`, `PODINIT_DEADLINE_FILE`, with a `portBase` `PORT`, with a notify probe
+//!    `NOTIFY_SOCKET` and `WATCHDOG_USEC`: no later layer changes these;
 //! 4. the set's `envFrom`, then its `env`;
 //! 5. the process's `envFrom`, then its `env`.
 //!
@@ -90,7 +92,12 @@ impl Vars {
         for (name, value) in &host.env {
             let listed = || CLEAN.iter().any(|known| name == known);
             let name = name.as_encoded_bytes();
-            if !is_wiring(name) && (policy == EnvPolicy::Inherit || listed()) {
+            // Whoever supervises podinit is not to be told of its children.
+            let supervised = [&b"NOTIFY_SOCKET"[..], b"WATCHDOG_USEC", b"WATCHDOG_PID"];
+            if !is_wiring(name)
+                && !supervised.contains(&name)
+                && (policy == EnvPolicy::Inherit || listed())
+            {
                 vars.set(name, value.as_encoded_bytes().to_vec());
             }
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Check, FastCgiAddress, Launch, Probe, Probes, Request};
+use super::env::Vars;
 use super::hooks::{Owner, expanded, http_get};
 use crate::domain::id::Label;
 use crate::domain::plan::ProbeKind;
@@ -23,6 +24,24 @@ pub(super) fn of_instance(
         startup: probe(&process.startup_probe, ProbeKind::Startup),
         liveness: probe(&process.liveness_probe, ProbeKind::Liveness),
         readiness: probe(&process.readiness_probe, ProbeKind::Readiness),
+    }
+}
+
+/// Tells a process where to report, and how often.
+pub(super) fn tell(process: &spec::Process, socket: &str, vars: &mut Vars) {
+    let [startup, liveness, readiness] = [
+        &process.startup_probe,
+        &process.liveness_probe,
+        &process.readiness_probe,
+    ];
+    let notifies =
+        |probe: &&Option<spec::Probe>| (probe.as_ref()).is_some_and(|probe| probe.notify.is_some());
+    if [startup, liveness, readiness].iter().any(notifies) {
+        vars.fix("NOTIFY_SOCKET", format!("@{socket}"));
+    }
+    if let Some(probe) = liveness.as_ref().filter(|probe| probe.notify.is_some()) {
+        let seconds = u64::from(probe.period_seconds) * u64::from(probe.failure_threshold);
+        vars.fix("WATCHDOG_USEC", (seconds * 1_000_000).to_string());
     }
 }
 

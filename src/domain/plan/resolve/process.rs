@@ -13,6 +13,9 @@ use crate::domain::signal::Signal;
 use crate::spec::problem::{FieldPath, Problem};
 use crate::spec::v1alpha1::{self as spec, Command, Lifecycle};
 
+/// The variable with the name of a file that says, from t0 on, when all must be gone and when the process must.
+const DEADLINE_FILE: &str = "PODINIT_DEADLINE_FILE";
+
 /// What the kinds of processes differ in, as far as instances go.
 struct Shape<'a> {
     /// `None`: it has no probes.
@@ -181,8 +184,20 @@ impl Resolver<'_> {
         let instance = |index: Option<u32>| {
             let mut vars = base.clone();
             let port = port(shape.port_base, index.unwrap_or(0));
+            let label = Arc::new(Label {
+                process: command.name.into(),
+                instance: match index {
+                    Some(index) => format!("{}-{index}", command.name).into(),
+                    None => command.name.into(),
+                },
+            });
             if let Some(index) = index {
                 vars.fix("PODINIT_INSTANCE_INDEX", index.to_string());
+            }
+            let file = host.state_dir.join(format!("deadline/{label}"));
+            vars.fix(DEADLINE_FILE, file.into_os_string().into_encoded_bytes());
+            if let Some(process) = shape.probed {
+                probes::tell(process, &host.notify_socket, &mut vars);
             }
             if let Some(port) = port {
                 vars.fix("PORT", port.to_string());
@@ -197,13 +212,6 @@ impl Resolver<'_> {
                 env: vars.to_env(),
                 ..template.clone()
             };
-            let label = Arc::new(Label {
-                process: command.name.into(),
-                instance: match index {
-                    Some(index) => format!("{}-{index}", command.name).into(),
-                    None => command.name.into(),
-                },
-            });
             let owner = hooks::Owner {
                 launch: &launch,
                 vars: &vars,

@@ -179,6 +179,13 @@ impl Machine {
             }
             Phase::PreStop { live, hook, why } => {
                 hook.cut(cx);
+                // Nobody is killed unasked.
+                let rule = me.process.stop;
+                cx.effect(Effect::Signal {
+                    run: live.run,
+                    signal: rule.signal,
+                    target: rule.target,
+                });
                 (*live, *why, by_set)
             }
             // Its own grace may end at the very instant of the set's deadline: that is no missed deadline.

@@ -85,10 +85,7 @@ impl System {
         let Some(stop) = &mut self.stop else { return };
         stop.armed = Mono::NEVER;
         match stop.step {
-            Step::PreStopHooks | Step::Processes if !stop.killed => {
-                self.release_all(now);
-                self.kill_everything(now);
-            }
+            Step::PreStopHooks | Step::Processes if !stop.killed => self.kill_everything(now),
             // Killed, and still not gone: stuck. We leave on time.
             Step::PreStopHooks | Step::Processes => {
                 for at in 0..self.units.len() as u32 {
@@ -119,6 +116,7 @@ impl System {
         }
     }
 
+    /// KILL, after a stop signal for those whose turn has not come.
     pub(super) fn kill_everything(&mut self, now: Now) {
         let vanished_by = self.vanished_by(now);
         if let Some(stop) = &mut self.stop {
@@ -128,6 +126,7 @@ impl System {
             }
         }
         self.cut_set_hook(now);
+        self.release_all(now);
         for at in 0..self.units.len() as u32 {
             self.with_unit(at, now, Machine::kill);
         }

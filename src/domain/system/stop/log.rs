@@ -45,11 +45,17 @@ impl StopLog {
         }
     }
 
-    /// An instance took a step.
-    pub(in crate::domain::system) fn note(&mut self, at: u32, machine: &Machine, now: Mono) {
+    /// An instance took a step; says whether it was sent its stop signal in it.
+    pub(in crate::domain::system) fn note(
+        &mut self,
+        at: u32,
+        machine: &Machine,
+        now: Mono,
+    ) -> bool {
         let Some(Some(notes)) = self.instances.get_mut(at as usize) else {
-            return;
+            return false;
         };
+        let before = notes.signalled;
         let now = now.since(self.t0);
         let phase = machine.phase();
         match phase {
@@ -74,6 +80,7 @@ impl StopLog {
         if machine.is_over() {
             notes.gone.get_or_insert(now);
         }
+        before.is_none() && notes.signalled.is_some()
     }
 
     /// The report.

@@ -18,7 +18,10 @@ use crate::domain::time::{Mono, Now};
 /// The stages of the budget and where each process's are.
 #[derive(Debug, Default)]
 pub(super) struct StagePlan {
-    pub(super) reserves: Reserves,
+    /// The latest end of each.
+    latest: Vec<Mono>,
+    /// Claims had to shrink.
+    pub(super) claims_cut: bool,
     /// The drain, after the set's preStop hooks.
     drain: usize,
     /// First stage of a process: its preStop hook; the next one is its stop.
@@ -35,6 +38,20 @@ pub(super) struct Drain {
     /// It is over.
     pub(super) over: bool,
     armed: Mono,
+}
+
+impl StagePlan {
+    fn latest(&self, stage: usize) -> Mono {
+        self.latest.get(stage).copied().unwrap_or(Mono::NEVER)
+    }
+
+    /// Whoever was given an end keeps it, or gets an earlier one, even where others have left in the meantime.
+    fn no_later_than(mut self, before: &StagePlan) -> StagePlan {
+        for (at, latest) in self.latest.iter_mut().enumerate() {
+            *latest = (*latest).min(before.latest(at));
+        }
+        self
+    }
 }
 
 impl Drain {
@@ -95,17 +112,14 @@ impl System {
         };
         let t_kill = stop.deadlines.t_kill;
         let (hook_latest, stop_latest) = match stop.plan.first.get(process.index()) {
-            Some(first) if !stop.at_once => (
-                stop.plan.reserves.latest(*first, t_kill),
-                stop.plan.reserves.latest(first + 1, t_kill),
-            ),
+            Some(first) if !stop.at_once => (stop.plan.latest(*first), stop.plan.latest(first + 1)),
             _ => (t_kill, t_kill),
         };
         Limits {
             hook_latest,
             stop_latest,
             t_kill,
-            hooks: !stop.at_once,
+            hooks: !stop.at_once && !stop.killed,
             signalled: stop.forwarded,
         }
     }
@@ -118,11 +132,7 @@ impl System {
         now: Now,
     ) -> Mono {
         match (&self.stop, which) {
-            (Some(stop), Which::PreStop) => stop
-                .plan
-                .reserves
-                .latest(at, stop.deadlines.t_kill)
-                .max(now.mono),
+            (Some(stop), Which::PreStop) => stop.plan.latest(at).max(now.mono),
             (Some(stop), Which::PostStop) => stop.deadlines.finish_by.max(now.mono),
             _ => Mono::NEVER,
         }
@@ -134,7 +144,7 @@ impl System {
         if stop.drain.over {
             return;
         }
-        let latest = (stop.plan.reserves).latest(stop.plan.drain, stop.deadlines.t_kill);
+        let latest = stop.plan.latest(stop.plan.drain);
         let until = (stop.deadlines.t0 + stop.drain.planned).min(latest);
         stop.drain.until = stop.drain.until.min(until).max(now.mono);
         self.shared
@@ -161,16 +171,15 @@ impl System {
         }
         let mut deadlines = stop.deadlines;
         deadlines.shrink(end, plan.shutdown.tail, post_stop(&plan));
-        let budget = deadlines.t_kill.since(now.mono);
-        let stages = self.stages(&plan, budget, now);
+        let stages = self.stages(&plan, deadlines.t_kill, now);
         let Some(stop) = &mut self.stop else { return };
         stop.deadlines = deadlines;
-        stop.plan = stages;
+        stop.plan = stages.no_later_than(&stop.plan);
         stop.shortened = true;
-        stop.claims_cut |= stop.plan.reserves.scale < FULL_SCALE;
+        stop.claims_cut |= stop.plan.claims_cut;
         self.shared.outbox.facts.push(Fact::DeadlineShortened {
             budget: deadlines.budget(),
-            shrunk: stop.plan.reserves.scale < FULL_SCALE,
+            shrunk: stop.plan.claims_cut,
         });
         match stop.step {
             Step::PreStopHooks | Step::Processes if !stop.killed => {
@@ -203,7 +212,7 @@ impl System {
 
     /// The stages of the budget: preStop hooks of the set and the drain, then for each process its preStop hook and its
     /// stop, a process after all that depend on it. What runs already claims what is left of its claim.
-    pub(super) fn stages(&self, plan: &Plan, budget: Duration, now: Now) -> StagePlan {
+    pub(super) fn stages(&self, plan: &Plan, t_kill: Mono, now: Now) -> StagePlan {
         let at_once = (self.stop.as_ref()).is_some_and(|stop| stop.at_once);
         let mut stages = self.hook_stages(plan, now);
         let last_hook = stages.len().checked_sub(1);
@@ -233,8 +242,12 @@ impl System {
                 stage.after.clear();
             }
         }
+        let reserves = Reserves::plan(&stages, t_kill.since(now.mono));
         StagePlan {
-            reserves: Reserves::plan(&stages, budget),
+            latest: (0..stages.len())
+                .map(|stage| reserves.latest(stage, t_kill))
+                .collect(),
+            claims_cut: reserves.scale < FULL_SCALE,
             drain,
             first,
         }
@@ -322,44 +335,33 @@ impl System {
         })
     }
 
-    /// Files for the processes: when they must be gone, as Unix milliseconds.
+    /// Files for the processes: when all must be gone and when each must, as Unix milliseconds.
     pub(super) fn tell_deadlines(&mut self, now: Now) {
-        let (Some(plan), Some(stop)) = (self.plan.clone(), &self.stop) else {
-            return;
-        };
-        if plan.mode == Mode::Command {
-            return;
-        }
-        let t_kill = stop.deadlines.t_kill;
-        for at in 0..self.units.len() {
-            let unit = &self.units[at];
-            if unit.machine.is_gone() {
-                continue;
-            }
-            let end = match unit.machine.phase() {
-                Phase::Signalled { kill_at, .. } => *kill_at,
-                _ => self.limits(unit.id.process).stop_latest,
-            };
-            self.tell_deadline(at as u32, t_kill, end, now);
+        for at in 0..self.units.len() as u32 {
+            self.tell_deadline(at, now);
         }
     }
 
-    pub(in crate::domain::system) fn tell_deadline(
-        &mut self,
-        at: u32,
-        t_kill: Mono,
-        end: Mono,
-        now: Now,
-    ) {
-        let Some(plan) = &self.plan else { return };
-        let label = &plan.instance(self.units[at as usize].id).label;
+    /// The file of one instance, unless nothing of it runs.
+    pub(in crate::domain::system) fn tell_deadline(&mut self, at: u32, now: Now) {
+        let unit = &self.units[at as usize];
+        let (Some(plan), Some(stop)) = (&self.plan, &self.stop) else {
+            return;
+        };
+        if plan.mode == Mode::Command || unit.machine.is_gone() {
+            return;
+        }
+        let end = match unit.machine.phase() {
+            Phase::Signalled { kill_at, .. } => *kill_at,
+            _ => self.limits(unit.id.process).stop_latest,
+        };
         let wall = |at: Mono| {
             let micros = i64::try_from(at.since(now.mono).as_micros()).unwrap_or(i64::MAX);
             now.wall.0.saturating_add(micros) / 1000
         };
         self.shared.outbox.effects.push(Effect::WriteState {
-            name: format!("deadline/{label}"),
-            content: format!("{} {}\n", wall(t_kill), wall(end)),
+            name: format!("deadline/{}", plan.instance(unit.id).label),
+            content: format!("{} {}\n", wall(stop.deadlines.t_kill), wall(end)),
         });
     }
 }

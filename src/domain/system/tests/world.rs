@@ -12,12 +12,13 @@ use crate::domain::exit::{Exit, SpawnFailure, SpawnStep, Usage};
 use crate::domain::fact::Fact;
 use crate::domain::id::{Label, ProcessId, RunId};
 use crate::domain::plan::{
-    Backoff, Backpressure, Condition, Dependency, FailurePolicy, GraceSource, Hook, HookAction,
-    Instance, InstanceHooks, Kind, Launch, LogFormat, LogRule, Mode, OnFailure, OnStop, OnSuccess,
-    Plan, Probes, Process, Request, Restart, RestartPolicy, SetHooks, ShutdownTimes, SignalTarget,
-    StopRule, Traffic,
+    Backoff, Backpressure, Check, Condition, Dependency, FailurePolicy, GraceSource, Hook,
+    HookAction, Instance, InstanceHooks, Kind, Launch, LogFormat, LogRule, Mode, OnFailure, OnStop,
+    OnSuccess, Plan, Probe, ProbeKind, Probes, Process, Request, Restart, RestartPolicy, SetHooks,
+    ShutdownTimes, SignalTarget, StopRule, Traffic,
 };
 use crate::domain::signal::Signal;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::system::{Config, Outcome, System};
 use crate::domain::time::{Mono, Now, Wall};
 
@@ -73,6 +74,8 @@ pub(crate) struct Seen {
     pub died: BTreeMap<String, Mono>,
     /// Files of the state directory: when last written, and what.
     pub files: BTreeMap<String, (Mono, String)>,
+    /// Deadlines in files that became later ones.
+    pub lengthened: u32,
     /// Runs begun, by instance.
     pub spawned: BTreeMap<String, u32>,
     /// Two live leaders of one instance at a time.
@@ -95,6 +98,9 @@ pub(crate) struct World {
     sequence: u64,
     ending: bool,
     stopping: bool,
+    servers: BTreeMap<String, fn(f64) -> bool>,
+    shown: Arc<Snapshot>,
+    quiet: bool,
 }
 
 pub(crate) fn secs(seconds: f64) -> Duration {
@@ -129,7 +135,22 @@ impl World {
             sequence: 0,
             ending: false,
             stopping: false,
+            servers: BTreeMap::new(),
+            shown: Arc::default(),
+            quiet: false,
         }
+    }
+
+    /// Writes no trace.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    /// The server of this name answers as told by the time in seconds.
+    pub(crate) fn server(mut self, name: &str, up: fn(f64) -> bool) -> Self {
+        self.servers.insert(name.to_owned(), up);
+        self
     }
 
     /// Every instance, or hook, of this name behaves so.
@@ -180,6 +201,14 @@ impl World {
         self
     }
 
+    /// What others see now.
+    pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
+        if let Some(snapshot) = self.system.snapshot() {
+            self.shown = snapshot;
+        }
+        Arc::clone(&self.shown)
+    }
+
     pub(crate) fn code(&mut self) -> u8 {
         self.run_until(1e6);
         self.outcome.as_ref().expect("it ended").code
@@ -222,7 +251,7 @@ impl World {
         }
         let now = Now {
             mono: self.now,
-            wall: Wall(0),
+            wall: Wall((self.now.as_nanos() / 1000) as i64),
         };
         let outbox = self.system.step(event, now);
         for fact in outbox.facts {
@@ -238,6 +267,9 @@ impl World {
     }
 
     fn say(&mut self, line: &str) {
+        if self.quiet {
+            return;
+        }
         let seconds = self.now.as_nanos() as f64 / 1e9;
         let _ = writeln!(self.trace, "{seconds:07.3} {line}");
     }
@@ -256,6 +288,9 @@ impl World {
                 let failure = failure.as_deref().unwrap_or("ok");
                 self.say(&format!("hook {hook} of {of}: {failure}"));
             }
+            Fact::BecameReady { label, .. } => self.say(&format!("{label} ready")),
+            Fact::BecameUnready { label, .. } => self.say(&format!("{label} unready")),
+            Fact::Unhealthy { label, why, .. } => self.say(&format!("{label} unhealthy: {why}")),
             Fact::Stuck { label } => self.say(&format!("{label} is stuck")),
             Fact::Exited { label, exit, .. } => self.say(&format!("{label} ended: {exit}")),
             _ => {}
@@ -281,20 +316,17 @@ impl World {
                 signal,
                 target,
             } => self.deliver(run, signal, target),
-            Effect::Request { run, request, .. } => {
-                if let Request::Http(get) = &*request {
-                    self.say(&format!("GET {}", get.path));
-                }
-                self.soon(
-                    Duration::ZERO,
-                    Event::Responded {
-                        run,
-                        result: Ok(()),
-                    },
-                );
-            }
+            Effect::Request { run, request, .. } => self.answer(run, &request),
             Effect::ListenNotify { .. } => {}
             Effect::WriteState { name, content } => {
+                let before = self.seen.files.get(&name).map(|(_, text)| millis(text));
+                let later = before.is_some_and(|before| {
+                    millis(&content)
+                        .iter()
+                        .zip(before)
+                        .any(|(now, then)| *now > then)
+                });
+                self.seen.lengthened += u32::from(later);
                 self.seen.files.insert(name, (self.now, content));
             }
             Effect::EndOrphans { signal } => {
@@ -306,6 +338,22 @@ impl World {
                 self.outcome = Some(outcome);
             }
         }
+    }
+
+    fn answer(&mut self, run: RunId, request: &Request) {
+        let result = match request {
+            Request::Http(get) => {
+                self.say(&format!("GET {}", get.path));
+                Ok(())
+            }
+            Request::Tcp { host, .. } => {
+                let seconds = self.now.as_nanos() as f64 / 1e9;
+                let up = self.servers.get(host).is_none_or(|up| up(seconds));
+                up.then_some(()).ok_or_else(|| "refused".to_owned())
+            }
+            _ => Ok(()),
+        };
+        self.soon(Duration::ZERO, Event::Responded { run, result });
     }
 
     fn spawn(&mut self, run: RunId, label: &Label) {
@@ -396,6 +444,13 @@ impl World {
     }
 }
 
+/// The numbers of a deadline file.
+fn millis(text: &str) -> Vec<i64> {
+    text.split_whitespace()
+        .map(|word| word.parse().expect("a number"))
+        .collect()
+}
+
 /// A plan being written.
 #[derive(Debug, Clone)]
 pub(crate) struct Set {
@@ -436,6 +491,11 @@ thread_local! {
 impl Set {
     pub(crate) fn grace(mut self, seconds: f64) -> Self {
         self.plan.shutdown.grace = secs(seconds);
+        self
+    }
+
+    pub(crate) fn drain(mut self, seconds: f64) -> Self {
+        self.plan.shutdown.drain = secs(seconds);
         self
     }
 
@@ -562,6 +622,37 @@ impl Process {
 
     pub(crate) fn grace(mut self, seconds: f64) -> Self {
         self.stop.grace = Some(secs(seconds));
+        self
+    }
+
+    /// Probes of this kind ask the server with the process's name each second; three failures count.
+    pub(crate) fn probe(mut self, kind: ProbeKind) -> Self {
+        let request = Request::Tcp {
+            host: self.name.to_string(),
+            port: 1,
+        };
+        let probe = Arc::new(Probe {
+            check: Check::Request(Arc::new(request)),
+            initial_delay: Duration::ZERO,
+            timeout: secs(1.0),
+            period: secs(1.0),
+            success_threshold: 1,
+            failure_threshold: 3,
+            grace: None,
+        });
+        for instance in &mut self.instances {
+            let place = match kind {
+                ProbeKind::Startup => &mut instance.probes.startup,
+                ProbeKind::Liveness => &mut instance.probes.liveness,
+                ProbeKind::Readiness => &mut instance.probes.readiness,
+            };
+            *place = Some(Arc::clone(&probe));
+        }
+        self
+    }
+
+    pub(crate) fn min_ready(mut self, seconds: f64) -> Self {
+        self.min_ready = secs(seconds);
         self
     }
 

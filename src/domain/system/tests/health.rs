@@ -1,0 +1,230 @@
+//! Probes in whole lives: who waits for whom, who is restarted, what others see.
+
+use expect_test::expect;
+
+use super::deaf;
+use super::world::{World, service, set};
+use crate::domain::plan::{Condition, OnFailure, ProbeKind};
+use crate::domain::signal::Signal;
+
+fn ready(world: &mut World) -> bool {
+    world.snapshot().ready
+}
+
+#[test]
+fn a_dependency_that_fails_and_heals_releases_its_dependents_within_a_period() {
+    let mut world = set(vec![
+        service("fpm").probe(ProbeKind::Readiness),
+        service("nginx").after("fpm", Condition::Ready),
+    ])
+    .world()
+    .server("fpm", |seconds| seconds > 4.2);
+    world.run_until(4.9);
+    assert!(!ready(&mut world));
+    world.run_until(10.0);
+    assert!(ready(&mut world));
+    expect![[r#"
+        000.000 spawn fpm-0
+        005.000 fpm-0 ready
+        005.000 spawn nginx-0
+    "#]]
+    .assert_eq(&world.trace);
+}
+
+#[test]
+fn dependents_wait_for_ready_seconds_and_readiness_does_not() {
+    let mut world = set(vec![
+        service("fpm").probe(ProbeKind::Readiness).min_ready(5.0),
+        service("nginx").after("fpm", Condition::Ready).background(),
+    ])
+    .world()
+    .server("fpm", |seconds| {
+        seconds > 2.5 && !(5.0..8.5).contains(&seconds)
+    });
+    world.run_until(4.0);
+    assert!(ready(&mut world));
+    world.run_until(30.0);
+    // Ready at 3, but not for 5 s: unready at 7; ready again at 9.
+    expect![[r#"
+        000.000 spawn fpm-0
+        003.000 fpm-0 ready
+        007.000 fpm-0 unready
+        009.000 fpm-0 ready
+        010.000 nginx-0 waits for fpm (Ready)
+        014.000 spawn nginx-0
+    "#]]
+    .assert_eq(&world.trace);
+}
+
+#[test]
+fn started_waits_for_the_startup_probe() {
+    let mut world = set(vec![
+        service("app").probe(ProbeKind::Startup),
+        service("worker")
+            .after("app", Condition::Started)
+            .background(),
+    ])
+    .world()
+    .server("app", |seconds| seconds > 1.5);
+    world.run_until(1.9);
+    assert!(!world.snapshot().started);
+    world.run_until(2.1);
+    assert!(world.snapshot().started && ready(&mut world));
+    assert!(
+        world.trace.contains("002.000 spawn worker-0"),
+        "{}",
+        world.trace
+    );
+}
+
+#[test]
+fn a_liveness_failure_restarts_that_instance_only_and_gracefully() {
+    let mut world = set(vec![
+        service("app").probe(ProbeKind::Liveness),
+        service("other").after("app", Condition::Ready),
+    ])
+    .world()
+    .server("app", |seconds| !(20.5..23.5).contains(&seconds));
+    world.run_until(60.0);
+    // It was ready for 10 s: no backoff.
+    expect![[r#"
+        000.000 spawn app-0
+        000.000 app-0 ready
+        000.000 spawn other-0
+        023.000 app-0 unhealthy: refused
+        023.000 SIGTERM to app-0 Leader
+        023.000 app-0 ended: exit code 0
+        023.000 app-0 restarts in 0
+        023.000 spawn app-0
+        023.000 app-0 ready
+    "#]]
+    .assert_eq(&world.trace);
+    assert_eq!(world.seen.spawned["other-0"], 1);
+}
+
+#[test]
+fn a_restart_by_a_probe_has_the_probe_s_grace_period() {
+    let mut process = service("app").grace(20.0).probe(ProbeKind::Liveness);
+    let probe = process.instances[0].probes.liveness.take().unwrap();
+    let mut probe = (*probe).clone();
+    probe.grace = Some(super::world::secs(3.0));
+    process.instances[0].probes.liveness = Some(probe.into());
+    let mut world = set(vec![process])
+        .world()
+        .child("app", deaf())
+        .server("app", |seconds| seconds < 10.5);
+    world.run_until(16.5);
+    // Failures at 11, 12 and 13; KILL at 16.
+    assert!(world.trace.contains("013.000 SIGTERM"), "{}", world.trace);
+    assert!(world.trace.contains("016.000 SIGKILL"), "{}", world.trace);
+}
+
+#[test]
+fn a_run_that_never_starts_is_replaced_with_backoff() {
+    let mut world = set(vec![service("app").probe(ProbeKind::Startup)])
+        .world()
+        .server("app", |_| false);
+    world.run_until(12.0);
+    expect![[r#"
+        000.000 spawn app-0
+        002.000 app-0 unhealthy: refused
+        002.000 SIGTERM to app-0 Leader
+        002.000 app-0 ended: exit code 0
+        002.000 app-0 restarts in 1
+        003.000 spawn app-0
+        005.000 app-0 unhealthy: refused
+        005.000 SIGTERM to app-0 Leader
+        005.000 app-0 ended: exit code 0
+        005.000 app-0 restarts in 2
+        007.000 spawn app-0
+        009.000 app-0 unhealthy: refused
+        009.000 SIGTERM to app-0 Leader
+        009.000 app-0 ended: exit code 0
+        009.000 app-0 restarts in 4
+    "#]]
+    .assert_eq(&world.trace);
+}
+
+#[test]
+fn unhealthy_without_restart_is_a_failure() {
+    let mut world = set(vec![
+        service("app").never().exit_set().probe(ProbeKind::Liveness),
+    ])
+    .world()
+    .server("app", |seconds| seconds < 5.0);
+    // It ended with 0, but it was not well.
+    assert_eq!(world.code(), 1, "{}", world.trace);
+}
+
+#[test]
+fn who_decides_whether_the_pod_is_ready() {
+    let down: fn(f64) -> bool = |_| false;
+    let probed = || service("app").probe(ProbeKind::Readiness);
+    let failed = |on_failure| {
+        let mut process = service("app").never();
+        process.on_failure = on_failure;
+        process
+    };
+    let dies = super::dies(1.0, 3);
+    for (what, process, dies_too, want) in [
+        ("a Serving one that is not ready", probed(), false, false),
+        ("a Background one", probed().background(), false, true),
+        (
+            "failed for good: MarkUnready",
+            failed(OnFailure::MarkUnready).background(),
+            true,
+            false,
+        ),
+        (
+            "failed for good: Ignore",
+            failed(OnFailure::Ignore),
+            true,
+            true,
+        ),
+    ] {
+        let mut world = set(vec![process, service("other")])
+            .world()
+            .server("app", down);
+        if dies_too {
+            world = world.child("app", dies.clone());
+        }
+        world.run_until(5.0);
+        assert_eq!(ready(&mut world), want, "{what}");
+    }
+}
+
+#[test]
+fn what_has_completed_counts_as_started_and_ready() {
+    let mut world = set(vec![service("once").never(), service("app")])
+        .world()
+        .child("once", super::dies(1.0, 0));
+    world.run_until(5.0);
+    assert!(world.snapshot().started && ready(&mut world));
+}
+
+#[test]
+fn unready_from_the_first_moment_of_a_stop() {
+    let mut world = set(vec![service("app").probe(ProbeKind::Readiness)])
+        .drain(5.0)
+        .world();
+    world.run_until(3.0);
+    assert!(ready(&mut world));
+    world.signal(4.0, Signal::TERM);
+    world.run_until(4.0);
+    let snapshot = world.snapshot();
+    assert!(!snapshot.ready && snapshot.started);
+    assert_eq!(snapshot.stopping.as_deref(), Some("SIGTERM"));
+    assert_eq!(world.code(), 0);
+}
+
+#[test]
+fn what_a_run_said_before_is_nothing_to_the_next() {
+    // Up for the first run only: the second must not inherit its readiness.
+    let mut world = set(vec![service("app").probe(ProbeKind::Readiness)])
+        .world()
+        .child("app", super::dies(10.5, 1))
+        .server("app", |seconds| seconds < 10.0);
+    world.run_until(10.6);
+    assert!(world.snapshot().processes[0].instances[0].restarts == 1);
+    assert!(!ready(&mut world), "{}", world.trace);
+}
