@@ -179,12 +179,17 @@ fn own_records_keep_their_place() {
         label: Some(label("web-0")),
         message: "exited".to_owned(),
         fields: vec![("code", Value::Int(1))],
+        lines: vec!["and more".to_owned()],
     });
     let text = rig.finish().unwrap();
     let columns: Vec<&str> = text.lines().map(|line| &line[13..]).collect();
     assert_eq!(
         columns,
-        ["web-0   | bye", "podinit | warn: web-0: exited code=1"]
+        [
+            "web-0   | bye",
+            "podinit | warn: web-0: exited code=1",
+            "podinit | and more"
+        ]
     );
 }
 

@@ -118,6 +118,7 @@ pub(crate) fn record(message: &str) -> Record {
         label: None,
         message: message.to_owned(),
         fields: Vec::new(),
+        lines: Vec::new(),
     }
 }
 

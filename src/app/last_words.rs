@@ -6,9 +6,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::domain::system::Outcome;
+use crate::engine::publish::report::brief;
 
 /// What Kubernetes keeps of a termination message, in bytes.
 pub(super) const LIMIT: usize = 4096;
+
+/// The report has so much of it, so that last lines have their place too.
+const REPORT: usize = 3072;
 
 /// Writes the termination message, if there is a file for it. Failing at that changes nothing.
 pub(super) fn write(path: &Path, outcome: &Outcome, last_lines: &[String]) {
@@ -23,10 +27,16 @@ pub(super) fn write(path: &Path, outcome: &Outcome, last_lines: &[String]) {
     }
 }
 
-/// The reason first, then as many of the last lines as fit, oldest first.
+/// The reason first, then the report of the stop, then as many of the last lines as fit, oldest first.
 fn message(outcome: &Outcome, last_lines: &[String]) -> String {
     let mut message = format!("exit code {}: {}\n", outcome.code, outcome.reason);
     truncate(&mut message, LIMIT);
+    let report = outcome
+        .report
+        .as_ref()
+        .map_or_else(Vec::new, |report| brief(report));
+    let room = LIMIT.saturating_sub(message.len()).min(REPORT);
+    message.push_str(&fitting(&report, room));
     let mut room = LIMIT - message.len();
     let mut kept = 0;
     for line in last_lines.iter().rev() {
@@ -41,6 +51,25 @@ fn message(outcome: &Outcome, last_lines: &[String]) -> String {
         message.push('\n');
     }
     message
+}
+
+/// As many lines as fit, and a word for the rest.
+fn fitting(lines: &[String], room: usize) -> String {
+    const MORE: &str = "...\n";
+    let mut text = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        let last = at + 1 == lines.len();
+        let spare = if last { 0 } else { MORE.len() };
+        if text.len() + line.len() + 1 + spare > room {
+            if text.len() + MORE.len() <= room {
+                text.push_str(MORE);
+            }
+            break;
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
 }
 
 fn truncate(text: &mut String, limit: usize) {

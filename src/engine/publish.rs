@@ -20,13 +20,13 @@ pub fn record(fact: Fact) -> Record {
         Fact::PlanAccepted { .. }
         | Fact::SignalIgnored { .. }
         | Fact::AllStarted { .. }
-        | Fact::StopRequested { .. }
+        | Fact::HookEnded { .. } => of_the_set(fact),
+        Fact::StopRequested { .. }
         | Fact::StopRepeated { .. }
         | Fact::Hurried
         | Fact::DeadlineShortened { .. }
         | Fact::StopReported(_)
-        | Fact::HookEnded { .. }
-        | Fact::Finished { .. } => of_the_set(fact),
+        | Fact::Finished { .. } => of_the_end(fact),
         Fact::Started { .. }
         | Fact::SpawnFailed { .. }
         | Fact::Exited { .. }
@@ -67,6 +67,19 @@ fn of_the_set(fact: Fact) -> Record {
             format!("all processes started in {}", Human(took)),
             vec![("seconds", seconds(took))],
         ),
+        Fact::HookEnded {
+            of,
+            hook,
+            failure,
+            attempts,
+            took,
+        } => hook_ended(&of, &hook, failure, attempts, took),
+        _ => unworded(),
+    }
+}
+
+fn of_the_end(fact: Fact) -> Record {
+    match fact {
         Fact::StopRequested {
             why,
             grace,
@@ -106,13 +119,6 @@ fn of_the_set(fact: Fact) -> Record {
             )
         }
         Fact::StopReported(stop) => report::record(&stop),
-        Fact::HookEnded {
-            of,
-            hook,
-            failure,
-            attempts,
-            took,
-        } => hook_ended(&of, &hook, failure, attempts, took),
         Fact::Finished {
             code,
             reason,

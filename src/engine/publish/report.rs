@@ -103,6 +103,57 @@ fn number(time: Duration) -> Json {
     json!((time.as_secs_f64() * 1e6).round() / 1e6)
 }
 
+/// One line an instance, without bars: for the termination message. Times count from t0.
+pub fn brief(report: &StopReport) -> Vec<String> {
+    let mut lines = vec![format!(
+        "used {} of {} (grace {} from {}){}",
+        Human(report.used),
+        Human(report.budget),
+        Human(report.grace),
+        source_name(report.source),
+        if report.claims_cut {
+            ", claims cut"
+        } else {
+            ""
+        },
+    )];
+    if let Some(drain) = report.drain {
+        let cut = if drain.is_cut() { " (cut)" } else { "" };
+        lines.push(format!("drain: {}{cut}", Human(drain.took)));
+    }
+    for hook in &report.hooks {
+        let how = hook.failure.as_deref().unwrap_or("done");
+        lines.push(format!(
+            "hook {}: {how}, took {}",
+            hook.name,
+            Human(hook.took)
+        ));
+    }
+    for one in &report.instances {
+        let mut line = one.label.instance.to_string();
+        let signal = one.signal.to_string();
+        for (what, at) in [
+            ("asked", one.asked),
+            (signal.as_str(), one.signalled),
+            ("SIGKILL", one.killed),
+            ("exited", one.exited),
+        ] {
+            if let Some(at) = at {
+                let separator = if line.contains(' ') { "," } else { ":" };
+                let _ = write!(line, "{separator} {what} {}", Human(at));
+            }
+        }
+        if let (Some(how), Some(took)) = (one.how, one.took()) {
+            let _ = write!(line, ", {how}, took {}", Human(took));
+        }
+        if one.is_stuck() {
+            line.push_str(", stuck");
+        }
+        lines.push(line);
+    }
+    lines
+}
+
 /// How wide the bars are.
 const WIDTH: usize = 40;
 

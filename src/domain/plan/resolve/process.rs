@@ -184,13 +184,7 @@ impl Resolver<'_> {
         let instance = |index: Option<u32>| {
             let mut vars = base.clone();
             let port = port(shape.port_base, index.unwrap_or(0));
-            let label = Arc::new(Label {
-                process: command.name.into(),
-                instance: match index {
-                    Some(index) => format!("{}-{index}", command.name).into(),
-                    None => command.name.into(),
-                },
-            });
+            let label = label(command.name, index);
             if let Some(index) = index {
                 vars.fix("PODINIT_INSTANCE_INDEX", index.to_string());
             }
@@ -240,6 +234,17 @@ impl Resolver<'_> {
         }
         all
     }
+}
+
+fn label(name: &str, index: Option<u32>) -> Arc<Label> {
+    let instance = match index {
+        Some(index) => format!("{name}-{index}").into(),
+        None => name.into(),
+    };
+    Arc::new(Label {
+        process: name.into(),
+        instance,
+    })
 }
 
 /// `portBase` plus the index; `validate` refuses what is over 65535.

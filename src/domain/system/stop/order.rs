@@ -297,7 +297,7 @@ impl System {
             after: Vec::new(),
             gone: true,
         };
-        let mut hook_stage = planned(hook.map(|hook| hook_claim(hook)));
+        let mut hook_stage = planned(hook.map(hook_claim));
         let mut stop_stage = planned(rule.stop.grace);
         let claim = |stage: &mut Planned, used: Duration| {
             stage.gone = false;
