@@ -89,6 +89,7 @@ impl Table {
                 Some(entry) => matches!(entry.phase, Phase::Failed),
                 None => true,
             };
+            let said = self.said(*run).filter(|_| !failed);
             let left = all_left.remove(pid).unwrap_or_default();
             if left.count() > 0 {
                 self.watch(*run, &left);
@@ -101,6 +102,7 @@ impl Table {
             let ended = call::reap(*pid);
             self.leaders.remove(pid);
             if let (Some((exit, usage)), false) = (ended, failed) {
+                events.extend(said);
                 events.push(Event::Exited {
                     run: *run,
                     exit,
