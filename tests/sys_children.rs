@@ -23,6 +23,8 @@ mod scenario;
 mod commands;
 #[path = "sys_children/kept.rs"]
 mod kept;
+#[path = "sys_children/notify.rs"]
+mod notify;
 #[path = "sys_children/places.rs"]
 mod places;
 #[path = "sys_children/reaping.rs"]
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         commands::ALL,
         places::ALL,
         kept::ALL,
+        notify::ALL,
     ];
     scenario::run(&groups.concat())
 }

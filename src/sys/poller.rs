@@ -26,6 +26,8 @@ pub(super) enum Ready {
     Witness(RunId),
     /// A run whose output is kept has written something, or nobody can any more.
     Kept(RunId),
+    /// Somebody sent a message to the notify socket.
+    Notify,
 }
 
 impl Ready {
@@ -35,6 +37,7 @@ impl Ready {
             Ready::Status(run) => run.0 << 3 | 1,
             Ready::Witness(run) => run.0 << 3 | 2,
             Ready::Kept(run) => run.0 << 3 | 3,
+            Ready::Notify => 4,
         }
     }
 
@@ -44,7 +47,8 @@ impl Ready {
             0 => Ready::Signals,
             1 => Ready::Status(run),
             2 => Ready::Witness(run),
-            _ => Ready::Kept(run),
+            3 => Ready::Kept(run),
+            _ => Ready::Notify,
         }
     }
 }
@@ -116,6 +120,7 @@ mod tests {
             Ready::Status(RunId(0)),
             Ready::Witness(RunId(0)),
             Ready::Kept(RunId(0)),
+            Ready::Notify,
             Ready::Status(RunId(7)),
             Ready::Kept(RunId(8)),
             Ready::Witness(RunId(u64::MAX >> 3)),

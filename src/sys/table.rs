@@ -42,6 +42,7 @@ use super::signals::{SignalFd, SignalMode};
 use super::terminal::Terminal;
 
 mod kept;
+mod notify;
 mod orphans;
 mod processes;
 mod reap;
@@ -50,6 +51,7 @@ mod signal;
 mod spawn;
 
 use kept::Kept;
+use notify::Notify;
 use orphans::Ending;
 use processes::{Look, Processes};
 use session::{Boundary, Witness};
@@ -82,6 +84,7 @@ pub struct Table {
     /// Found between two turns.
     queued: Vec<Event>,
     ending: Option<Ending>,
+    notify: Option<Notify>,
     /// Leaderless runs of which something has died.
     doubtful: BTreeSet<RunId>,
     /// Turns in which those were not looked at, as there was more to reap.
@@ -161,6 +164,7 @@ impl Table {
             look: None,
             queued: Vec::new(),
             ending: None,
+            notify: None,
             doubtful: BTreeSet::new(),
             postponed: 0,
             // Whoever started us by exec may have left us children.
@@ -212,6 +216,7 @@ impl Table {
                     self.doubtful.insert(run);
                 }
                 Ready::Kept(run) => more |= self.take_kept(run),
+                Ready::Notify => self.hear(events),
             }
         }
         self.give_up_late_starts(events);
@@ -227,6 +232,7 @@ impl Table {
         }
         self.look_after_reaping(events);
         self.go_on_ending(reaped, events);
+        more |= self.allow_messages();
         more || self.reap_due
     }
 
@@ -281,8 +287,8 @@ impl Children for Table {
         self.send(run, signal, target)
     }
 
-    fn listen_notify(&mut self, _: &str) -> io::Result<()> {
-        Err(io::Error::other("not built"))
+    fn listen_notify(&mut self, socket: &str) -> io::Result<()> {
+        self.listen(socket)
     }
 
     fn end_orphans(&mut self, signal: Signal) {

@@ -51,6 +51,7 @@ impl Table {
                 reaped.leaders += dead.len() as u32;
                 self.bury(&dead, events);
             } else {
+                self.hear(events);
                 call::reap(pid);
                 reaped.strangers += 1;
                 if let Some(ending) = &mut self.ending {
@@ -83,6 +84,7 @@ impl Table {
                 ran.push((*pid, entry.boundary));
             }
         }
+        self.hear(events);
         let mut all_left = self.processes.left_by_dead(&ran, &self.leaders);
         for (pid, run) in dead {
             let failed = match self.runs.get(run) {
