@@ -10,6 +10,7 @@
 mod after_fork;
 mod call;
 mod launch;
+mod notify;
 mod pipes;
 mod poller;
 mod terminal;

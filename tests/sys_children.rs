@@ -21,6 +21,10 @@ mod scenario;
 
 #[path = "sys_children/commands.rs"]
 mod commands;
+#[path = "sys_children/kept.rs"]
+mod kept;
+#[path = "sys_children/notify.rs"]
+mod notify;
 #[path = "sys_children/places.rs"]
 mod places;
 #[path = "sys_children/reaping.rs"]
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
         refusals::ALL,
         commands::ALL,
         places::ALL,
+        kept::ALL,
+        notify::ALL,
     ];
     scenario::run(&groups.concat())
 }

@@ -1,7 +1,7 @@
-//! The pipes of a run: two for its output, one by which the child says whether its exec succeeded.
+//! The pipes of a run: for its output, and one by which the child says whether its exec succeeded.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{Gid, Uid, fchown, pipe2};
@@ -24,9 +24,18 @@ pub(super) struct LogEnds {
 
 /// Write ends, for the child.
 #[derive(Debug)]
-pub(super) struct LogWriters {
+pub(super) struct Writers {
     pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
+    /// `None`: the same.
+    pub(super) stderr: Option<OwnedFd>,
+}
+
+impl Writers {
+    /// Standard output and standard error.
+    pub(super) fn raw(&self) -> [RawFd; 2] {
+        let stderr = self.stderr.as_ref().unwrap_or(&self.stdout);
+        [self.stdout.as_raw_fd(), stderr.as_raw_fd()]
+    }
 }
 
 impl LogEnds {
@@ -35,15 +44,9 @@ impl LogEnds {
     pub(super) fn make(
         owner: Option<&Identity>,
         roomy: bool,
-    ) -> Result<(LogEnds, LogWriters), SpawnFailure> {
+    ) -> Result<(LogEnds, Writers), SpawnFailure> {
         let make = || {
-            let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(pipe_failure)?;
-            if let Some(identity) = owner {
-                // Else the child could write to it, but not open it again as /dev/stderr. Refused without CAP_CHOWN,
-                // and then it has to do without that.
-                let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-                let _ = fchown(&write, Some(uid), Some(gid));
-            }
+            let (read, write) = output_pipe(owner)?;
             if roomy {
                 let _ = fcntl(&write, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
             }
@@ -52,9 +55,9 @@ impl LogEnds {
         let (stdout, stdout_writer) = make()?;
         let (stderr, stderr_writer) = make()?;
         let ends = LogEnds { stdout, stderr };
-        let writers = LogWriters {
+        let writers = Writers {
             stdout: stdout_writer,
-            stderr: stderr_writer,
+            stderr: Some(stderr_writer),
         };
         Ok((ends, writers))
     }
@@ -66,6 +69,18 @@ impl LogEnds {
             stderr: self.stderr.try_clone()?,
         })
     }
+}
+
+/// A pipe that the child writes to: read end, write end.
+pub(super) fn output_pipe(owner: Option<&Identity>) -> Result<(OwnedFd, OwnedFd), SpawnFailure> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(pipe_failure)?;
+    if let Some(identity) = owner {
+        // Else the child could write to it, but not open it again as /dev/stderr. Refused without CAP_CHOWN, and then it
+        // has to do without that.
+        let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+        let _ = fchown(&write, Some(uid), Some(gid));
+    }
+    Ok((read, write))
 }
 
 pub(super) fn pipe_failure(errno: impl Into<io::Error>) -> SpawnFailure {

@@ -24,23 +24,31 @@ pub(super) enum Ready {
     Status(RunId),
     /// The process that shows that a run's session is not empty has died.
     Witness(RunId),
+    /// A run whose output is kept has written something, or nobody can any more.
+    Kept(RunId),
+    /// Somebody sent a message to the notify socket.
+    Notify,
 }
 
 impl Ready {
     fn token(self) -> u64 {
         match self {
             Ready::Signals => 0,
-            Ready::Status(run) => run.0 << 2 | 1,
-            Ready::Witness(run) => run.0 << 2 | 2,
+            Ready::Status(run) => run.0 << 3 | 1,
+            Ready::Witness(run) => run.0 << 3 | 2,
+            Ready::Kept(run) => run.0 << 3 | 3,
+            Ready::Notify => 4,
         }
     }
 
     fn of_token(token: u64) -> Ready {
-        let run = RunId(token >> 2);
-        match token & 3 {
+        let run = RunId(token >> 3);
+        match token & 7 {
             0 => Ready::Signals,
             1 => Ready::Status(run),
-            _ => Ready::Witness(run),
+            2 => Ready::Witness(run),
+            3 => Ready::Kept(run),
+            _ => Ready::Notify,
         }
     }
 }
@@ -111,8 +119,11 @@ mod tests {
             Ready::Signals,
             Ready::Status(RunId(0)),
             Ready::Witness(RunId(0)),
+            Ready::Kept(RunId(0)),
+            Ready::Notify,
             Ready::Status(RunId(7)),
-            Ready::Witness(RunId(u64::MAX >> 2)),
+            Ready::Kept(RunId(8)),
+            Ready::Witness(RunId(u64::MAX >> 3)),
         ] {
             assert_eq!(Ready::of_token(ready.token()), ready);
         }

@@ -41,6 +41,8 @@ use super::poller::{self, Poller, Ready};
 use super::signals::{SignalFd, SignalMode};
 use super::terminal::Terminal;
 
+mod kept;
+mod notify;
 mod orphans;
 mod processes;
 mod reap;
@@ -48,6 +50,8 @@ mod session;
 mod signal;
 mod spawn;
 
+use kept::Kept;
+use notify::Notify;
 use orphans::Ending;
 use processes::{Look, Processes};
 use session::{Boundary, Witness};
@@ -61,7 +65,7 @@ pub struct Table {
     base: Base,
     mode: SignalMode,
     is_pid1: bool,
-    /// stdin of children whose output is logged.
+    /// stdin of children whose output is logged or kept.
     null: OwnedFd,
     /// Ours, in `--` mode.
     terminal: Option<Terminal>,
@@ -80,6 +84,7 @@ pub struct Table {
     /// Found between two turns.
     queued: Vec<Event>,
     ending: Option<Ending>,
+    notify: Option<Notify>,
     /// Leaderless runs of which something has died.
     doubtful: BTreeSet<RunId>,
     /// Turns in which those were not looked at, as there was more to reap.
@@ -96,7 +101,18 @@ struct Run {
     phase: Phase,
     /// Everything in its session was sent KILL; who turns up later gets it too.
     killed: bool,
-    logs: Option<LogEnds>,
+    output: Output,
+}
+
+/// Our ends of what a run writes.
+#[derive(Debug)]
+enum Output {
+    /// It goes where ours goes, or the run has ended before its exec.
+    Elsewhere,
+    /// The logs thread reads duplicates.
+    Logged(LogEnds),
+    /// We read it.
+    Kept(Kept),
 }
 
 #[derive(Debug)]
@@ -148,6 +164,7 @@ impl Table {
             look: None,
             queued: Vec::new(),
             ending: None,
+            notify: None,
             doubtful: BTreeSet::new(),
             postponed: 0,
             // Whoever started us by exec may have left us children.
@@ -169,14 +186,17 @@ impl Table {
     /// Fresh duplicates of a run's log pipes, for a logs thread that starts anew. `None`: no such run, or not logged, or
     /// out of descriptors.
     pub fn log_pipes(&self, run: RunId) -> Option<LogPipes> {
-        self.runs.get(&run)?.logs.as_ref()?.duplicate().ok()
+        match &self.runs.get(&run)?.output {
+            Output::Logged(ends) => ends.duplicate().ok(),
+            Output::Elsewhere | Output::Kept(_) => None,
+        }
     }
 
     /// Deals with what has happened, without waiting. Says whether there may be more.
     fn turn(&mut self, events: &mut Vec<Event>) -> bool {
         self.look = None;
         let ready = self.poller.ready();
-        let full = ready.len() == poller::BATCH;
+        let mut more = ready.len() == poller::BATCH;
 
         if ready.contains(&Ready::Signals) {
             let pending = self.signals.take();
@@ -195,6 +215,8 @@ impl Table {
                 Ready::Witness(run) => {
                     self.doubtful.insert(run);
                 }
+                Ready::Kept(run) => more |= self.take_kept(run),
+                Ready::Notify => self.hear(events),
             }
         }
         self.give_up_late_starts(events);
@@ -210,7 +232,8 @@ impl Table {
         }
         self.look_after_reaping(events);
         self.go_on_ending(reaped, events);
-        full || self.reap_due
+        more |= self.allow_messages();
+        more || self.reap_due
     }
 
     /// When the oldest start is given up.
@@ -244,6 +267,7 @@ impl Table {
             if let Phase::Leaderless(Some(witness)) = &run.phase {
                 self.poller.remove(witness.as_fd());
             }
+            self.close_output(run.output);
         }
     }
 }
@@ -263,8 +287,8 @@ impl Children for Table {
         self.send(run, signal, target)
     }
 
-    fn listen_notify(&mut self, _: &str) -> io::Result<()> {
-        Err(io::Error::other("not built"))
+    fn listen_notify(&mut self, socket: &str) -> io::Result<()> {
+        self.listen(socket)
     }
 
     fn end_orphans(&mut self, signal: Signal) {
@@ -279,6 +303,8 @@ impl Children for Table {
                 return;
             }
             if more {
+                // What goes on without end and tells nothing must not keep timers and messages from their turn.
+                tokio::task::yield_now().await;
                 continue;
             }
             match self.next_deadline() {

@@ -24,6 +24,8 @@
 //! | `--storm N` | forks so many such chains, without an end |
 //! | `--thread MS CODE` | the first thread ends; another exits after a time |
 //! | `--file PATH` | makes a file |
+//! | `--notify NAME TEXT` | sends a message to an abstract socket |
+//! | `--notify-often NAME N` | sends it so many, as fast as they are taken |
 //! | `--mark TEXT` | nothing: the text is in the command line, for tests to find it by |
 //! | `--exit CODE` | exits |
 
@@ -48,6 +50,8 @@ use podinit::domain::signal::Signal;
 
 #[path = "stub/hard.rs"]
 mod hard;
+#[path = "stub/notify.rs"]
+mod notify;
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -82,6 +86,8 @@ fn act(action: &str, args: &mut impl Iterator<Item = String>) {
         "--burst" => burst(next(args)),
         "--storm" => hard::storm(next(args)),
         "--pieces" => hard::pieces(&text(args)),
+        "--notify" => notify::tell(&text(args), &text(args)),
+        "--notify-often" => notify::tell_often(&text(args), next(args)),
         "--mark" => drop(text(args)),
         "--thread" => thread(next(args), next(args)),
         "--file" => {

@@ -79,13 +79,13 @@ fn no_wake() {
 }
 
 /// The other end of a terminal.
-struct Master {
+pub(crate) struct Master {
     fd: OwnedFd,
     seen: Vec<u8>,
 }
 
 impl Master {
-    fn open() -> (Master, OwnedFd) {
+    pub(crate) fn open() -> (Master, OwnedFd) {
         let (mut master, mut slave) = (-1, -1);
         // SAFETY: two addresses of locals; nothing else is asked for.
         unsafe {
@@ -110,7 +110,7 @@ impl Master {
     }
 
     /// Waits until this has been written to the terminal; forgets what came before.
-    fn expect(&mut self, text: &str) {
+    pub(crate) fn expect(&mut self, text: &str) {
         let deadline = Instant::now() + SOON;
         loop {
             if let Some(at) = self
@@ -139,7 +139,7 @@ impl Master {
 }
 
 /// Runs a function in a new process that leads a session with this terminal.
-fn on_terminal(slave: &OwnedFd, body: impl FnOnce() -> i32) -> i32 {
+pub(crate) fn on_terminal(slave: &OwnedFd, body: impl FnOnce() -> i32) -> i32 {
     // SAFETY: this process has one thread; numbers only.
     unsafe {
         let child = libc::fork();

@@ -31,7 +31,7 @@ pub(crate) const ALL: &[Scenario] = &[
 ];
 
 /// The stub where every user can reach it.
-fn public_stub() -> (tempfile::TempDir, String) {
+pub(crate) fn public_stub() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     open_to_all(dir.path());
     let path = dir.path().join("stub");

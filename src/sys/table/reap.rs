@@ -51,6 +51,7 @@ impl Table {
                 reaped.leaders += dead.len() as u32;
                 self.bury(&dead, events);
             } else {
+                self.hear(events);
                 call::reap(pid);
                 reaped.strangers += 1;
                 if let Some(ending) = &mut self.ending {
@@ -83,12 +84,14 @@ impl Table {
                 ran.push((*pid, entry.boundary));
             }
         }
+        self.hear(events);
         let mut all_left = self.processes.left_by_dead(&ran, &self.leaders);
         for (pid, run) in dead {
             let failed = match self.runs.get(run) {
                 Some(entry) => matches!(entry.phase, Phase::Failed),
                 None => true,
             };
+            let said = self.said(*run).filter(|_| !failed);
             let left = all_left.remove(pid).unwrap_or_default();
             if left.count() > 0 {
                 self.watch(*run, &left);
@@ -101,6 +104,7 @@ impl Table {
             let ended = call::reap(*pid);
             self.leaders.remove(pid);
             if let (Some((exit, usage)), false) = (ended, failed) {
+                events.extend(said);
                 events.push(Event::Exited {
                     run: *run,
                     exit,

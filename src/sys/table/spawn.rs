@@ -1,6 +1,6 @@
 //! Forking, and what comes of it.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use tokio::time::Instant;
 
@@ -13,13 +13,30 @@ use crate::ports::{LogPipes, Stdio};
 use crate::sys::after_fork::{self, Place};
 use crate::sys::call;
 use crate::sys::launch::Prepared;
-use crate::sys::pipes::{Answer, LogEnds, StatusPipe, pipe_failure};
+use crate::sys::pipes::{Answer, LogEnds, StatusPipe, Writers, pipe_failure};
 use crate::sys::poller::Ready;
 
-use super::{Boundary, Phase, Run, SPAWN_LIMIT, Table};
+use super::kept::Kept;
+use super::{Boundary, Output, Phase, Run, SPAWN_LIMIT, Table};
 
 /// So many runs get large log pipes; the kernel's allowance for an unprivileged user is twice that.
 const ROOMY_RUNS: usize = 64;
+
+/// The streams of a run that is being started.
+struct Streams {
+    output: Output,
+    /// `None`: it gets ours.
+    writers: Option<Writers>,
+    /// For the logs thread.
+    logs: Option<LogPipes>,
+}
+
+impl Streams {
+    fn of_child(&self, stdin: &impl AsRawFd) -> Option<[RawFd; 3]> {
+        let [stdout, stderr] = self.writers.as_ref()?.raw();
+        Some([stdin.as_raw_fd(), stdout, stderr])
+    }
+}
 
 impl Table {
     pub(super) fn start(
@@ -34,36 +51,21 @@ impl Table {
         );
         let place = self.place_of(stdio);
 
-        let mut pipes = None;
-        let mut streams = None;
-        let logs = match stdio {
-            Stdio::Inherited | Stdio::Kept => None,
-            Stdio::Logged => {
-                let roomy = self.runs.len() < ROOMY_RUNS;
-                let (ends, writers) = LogEnds::make(launch.identity.as_ref(), roomy)?;
-                pipes = Some(ends.duplicate().map_err(pipe_failure)?);
-                streams = Some([
-                    self.null.as_raw_fd(),
-                    writers.stdout.as_raw_fd(),
-                    writers.stderr.as_raw_fd(),
-                ]);
-                Some((ends, writers))
-            }
-        };
+        let streams = self.streams_of(run, launch, stdio)?;
         let (status, child_end) = StatusPipe::make()?;
         self.poller
             .add(status.as_fd(), Ready::Status(run))
             .map_err(pipe_failure)?;
 
         let prepared = Prepared::new(launch, &self.base);
-        let pid = after_fork::fork(&prepared.orders(child_end.as_raw_fd(), place, streams))
-            .map_err(|errno| {
-                self.poller.remove(status.as_fd());
-                SpawnFailure {
-                    step: SpawnStep::Fork,
-                    errno,
-                }
-            })?;
+        let orders = prepared.orders(child_end.as_raw_fd(), place, streams.of_child(&self.null));
+        let pid = match after_fork::fork(&orders) {
+            Ok(pid) => pid,
+            Err(errno) => {
+                let step = SpawnStep::Fork;
+                return Err(SpawnFailure { step, errno });
+            }
+        };
 
         if let (Some(terminal), Place::Group | Place::Foreground) = (&mut self.terminal, place) {
             terminal.adopt(pid, place);
@@ -83,11 +85,47 @@ impl Table {
             },
             phase: Phase::Starting(status),
             killed: false,
-            logs: logs.map(|(ends, _)| ends),
+            output: streams.output,
         };
         let earlier = self.runs.insert(run, entry);
         debug_assert!(earlier.is_none(), "a run's id is never used twice");
-        Ok(pipes)
+        Ok(streams.logs)
+    }
+
+    fn streams_of(
+        &self,
+        run: RunId,
+        launch: &Launch,
+        stdio: Stdio,
+    ) -> Result<Streams, SpawnFailure> {
+        let owner = launch.identity.as_ref();
+        Ok(match stdio {
+            Stdio::Inherited => Streams {
+                output: Output::Elsewhere,
+                writers: None,
+                logs: None,
+            },
+            Stdio::Logged => {
+                let (ends, writers) = LogEnds::make(owner, self.runs.len() < ROOMY_RUNS)?;
+                let logs = Some(ends.duplicate().map_err(pipe_failure)?);
+                Streams {
+                    output: Output::Logged(ends),
+                    writers: Some(writers),
+                    logs,
+                }
+            }
+            Stdio::Kept => {
+                let (kept, writers) = Kept::make(owner)?;
+                self.poller
+                    .add(kept.as_fd(), Ready::Kept(run))
+                    .map_err(pipe_failure)?;
+                Streams {
+                    output: Output::Kept(kept),
+                    writers: Some(writers),
+                    logs: None,
+                }
+            }
+        })
     }
 
     /// A session of its own, so that what it leaves behind can be found. Only a child that shares our terminal has to
@@ -121,7 +159,8 @@ impl Table {
             }
             Answer::Failed(failure) => {
                 entry.phase = Phase::Failed;
-                entry.logs = None;
+                let output = std::mem::replace(&mut entry.output, Output::Elsewhere);
+                self.close_output(output);
                 events.push(Event::SpawnFailed { run, failure });
             }
         }
@@ -155,7 +194,8 @@ impl Table {
         self.poller.remove(status.as_fd());
         call::kill(entry.pid, Signal::KILL);
         entry.phase = Phase::Failed;
-        entry.logs = None;
+        let output = std::mem::replace(&mut entry.output, Output::Elsewhere);
+        self.close_output(output);
         let failure = SpawnFailure {
             step: SpawnStep::TimedOut,
             errno: 0,
