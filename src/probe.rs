@@ -1,30 +1,51 @@
 //! Requests of probes and hooks, on a thread of their own (`edge`), so that the core never waits for a socket.
+//!
+//! A request is one task, and its timeout covers all of it: the wait for a place, the name, the connection, TLS and the
+//! answer. A task that is dropped closes its socket. Nothing is kept from one request to the next.
 
+mod connect;
+mod fast_cgi;
+mod grpc;
+mod http;
+mod tcp;
+mod tls;
+
+use std::cell::{Cell, OnceCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::domain::event::Event;
 use crate::domain::id::RunId;
-use crate::domain::plan::{HttpGet, Request};
+use crate::domain::plan::Request;
 use crate::ports::{Message, Requests};
 
-/// Requests that wait for the thread at most; the next one is answered with an error.
-const QUEUE: usize = 256;
+/// Requests without an answer at most, those that wait for a place included; the next one is answered with an error.
+const UNANSWERED: usize = 4096;
+
+/// Requests with a socket at most; further ones wait inside their own timeout.
+const IN_FLIGHT: usize = 1024;
+
+/// Names looked up at once. A lookup cannot be cut short, so that those of a dead name server must not pile up.
+const LOOKUPS: usize = 4;
 
 /// Small: its tasks are few and shallow.
 const STACK: usize = 512 * 1024;
 
-type Job = (RunId, Arc<Request>, Duration);
+/// What we call ourselves where a protocol asks for it.
+const USER_AGENT: &str = concat!("podinit/", env!("CARGO_PKG_VERSION"));
 
 /// Makes requests; the thread starts with the first one.
 #[derive(Debug)]
 pub struct Client {
     mailbox: mpsc::Sender<Message>,
     jobs: Option<mpsc::Sender<Job>>,
+    places: Arc<Semaphore>,
 }
 
 impl Client {
@@ -33,17 +54,18 @@ impl Client {
         Client {
             mailbox,
             jobs: None,
+            places: Arc::new(Semaphore::new(UNANSWERED)),
         }
     }
 
+    /// The way to the thread, which is started anew if it died.
     fn jobs(&mut self) -> std::io::Result<&mpsc::Sender<Job>> {
         if self.jobs.as_ref().is_none_or(mpsc::Sender::is_closed) {
-            let (jobs, queue) = mpsc::channel(QUEUE);
-            let mailbox = self.mailbox.clone();
+            let (jobs, queue) = mpsc::channel(UNANSWERED);
             std::thread::Builder::new()
                 .name("edge".to_owned())
                 .stack_size(STACK)
-                .spawn(move || serve(queue, &mailbox))?;
+                .spawn(move || serve(queue))?;
             self.jobs = Some(jobs);
         }
         self.jobs
@@ -54,191 +76,222 @@ impl Client {
 
 impl Requests for Client {
     fn ask(&mut self, run: RunId, request: Arc<Request>, timeout: Duration) {
-        let sent = match self.jobs() {
-            Ok(jobs) => jobs
-                .try_send((run, request, timeout))
-                .map_err(|_| "too many requests are waiting".to_owned()),
-            Err(error) => Err(format!("failed to start the edge thread: {error}")),
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let mut answer = Answer {
+            run,
+            mailbox: self.mailbox.clone(),
+            place: None,
+            otherwise: Some("too many requests are waiting".to_owned()),
         };
-        if let Err(why) = sent {
-            let result = Err(why);
-            // A full mailbox here means that hundreds of answers wait already; the hook's own timeout stands in for it.
-            let _ = self
-                .mailbox
-                .try_send(Event::Responded { run, result }.into());
+        let Ok(place) = place else { return };
+        answer.place = Some(place);
+        match self.jobs() {
+            Ok(jobs) => {
+                answer.otherwise = Some("the edge thread failed".to_owned());
+                // Refused: the thread has just died. The answer says so as it is dropped.
+                let _ = jobs.try_send(Job {
+                    request,
+                    timeout,
+                    answer,
+                });
+            }
+            Err(error) => {
+                answer.otherwise = Some(format!("failed to start the edge thread: {error}"));
+            }
         }
     }
+}
+
+/// A request on its way to the thread.
+#[derive(Debug)]
+struct Job {
+    request: Arc<Request>,
+    timeout: Duration,
+    answer: Answer,
+}
+
+/// The one answer to a request. Dropped without having been given, by a panic for one, it is an error.
+#[derive(Debug)]
+struct Answer {
+    run: RunId,
+    mailbox: mpsc::Sender<Message>,
+    place: Option<OwnedSemaphorePermit>,
+    /// The error it is if nobody gives it.
+    otherwise: Option<String>,
+}
+
+impl Answer {
+    fn message(&self, result: Result<(), String>) -> Message {
+        let run = self.run;
+        Event::Responded { run, result }.into()
+    }
+
+    async fn give(mut self, result: Result<(), String>) {
+        // Closed: podinit is leaving.
+        let _ = self.mailbox.send(self.message(result)).await;
+        self.otherwise = None;
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(why) = self.otherwise.take() {
+            // A full mailbox here means that hundreds of answers wait already; the engine's own deadline stands in for it.
+            let _ = self.mailbox.try_send(self.message(Err(why)));
+        }
+    }
+}
+
+/// What the requests share.
+#[derive(Debug)]
+struct Edge {
+    in_flight: Semaphore,
+    lookups: Arc<Semaphore>,
+    tls: OnceCell<Arc<rustls::ClientConfig>>,
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Edge {
+            in_flight: Semaphore::new(IN_FLIGHT),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            tls: OnceCell::new(),
+        }
+    }
+}
+
+/// What a request waits for, so that one that was too late can say so.
+#[derive(Debug, Clone, Copy, Default)]
+enum Step {
+    #[default]
+    Place,
+    Name,
+    Connection,
+    Tls,
+    Answer,
+}
+
+impl Step {
+    /// What did not come.
+    fn missing(self) -> &'static str {
+        match self {
+            Step::Place => "no free place among the requests",
+            Step::Name => "no address from the name server",
+            Step::Connection => "no connection",
+            Step::Tls => "no TLS handshake",
+            Step::Answer => "no answer",
+        }
+    }
+}
+
+/// What a request is made with.
+#[derive(Debug, Default)]
+struct Context {
+    edge: Rc<Edge>,
+    step: Cell<Step>,
+}
+
+/// Why a request failed, in the words that end a log line such as "readiness probe failed: ..".
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{} in {limit:?}", .step.missing())]
+    Late { step: Step, limit: Duration },
+    #[error(transparent)]
+    Connect(#[from] connect::Error),
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    #[error(transparent)]
+    Grpc(#[from] grpc::Error),
+    #[error(transparent)]
+    FastCgi(#[from] fast_cgi::Error),
 }
 
 /// The thread: ends when the client is dropped.
-fn serve(mut queue: mpsc::Receiver<Job>, mailbox: &mpsc::Sender<Message>) {
+fn serve(mut queue: mpsc::Receiver<Job>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        .max_blocking_threads(LOOKUPS)
+        .thread_name("edge-lookup")
+        .thread_stack_size(STACK)
         .build();
+    // Without one every job in the queue is answered with an error as it is dropped.
     let Ok(runtime) = runtime else { return };
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(&runtime, async {
-        while let Some((run, request, timeout)) = queue.recv().await {
-            let mailbox = mailbox.clone();
-            tokio::task::spawn_local(async move {
-                let result = match tokio::time::timeout(timeout, ask(&request)).await {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(error)) => Err(format!("{error:#}")),
-                    Err(_) => Err("no answer in time".to_owned()),
-                };
-                // Closed: podinit is leaving.
-                let _ = mailbox.send(Event::Responded { run, result }.into()).await;
-            });
+        let edge = Rc::new(Edge::default());
+        while let Some(job) = queue.recv().await {
+            tokio::task::spawn_local(work(job, Rc::clone(&edge)));
         }
     });
+    drop(tasks);
+    // A lookup that hangs holds nobody up.
+    runtime.shutdown_background();
 }
 
-async fn ask(request: &Request) -> anyhow::Result<()> {
-    match request {
-        Request::Http(request) => match get(request).await? {
-            200..=399 => Ok(()),
-            status => anyhow::bail!("status {status}"),
-        },
-        Request::Tcp { host, port } => {
-            TcpStream::connect((host.as_str(), *port)).await?;
-            Ok(())
-        }
-        Request::Grpc { .. } | Request::FastCgi { .. } => anyhow::bail!("not built"),
-    }
-}
-
-/// One GET on a connection of its own, without following redirects: the status code. The body is not read.
-async fn get(request: &HttpGet) -> anyhow::Result<u16> {
-    use anyhow::Context as _;
-    let HttpGet {
-        host, port, path, ..
-    } = request;
-    let stream = TcpStream::connect((host.as_str(), *port))
-        .await
-        .with_context(|| format!("failed to connect to {host} port {port}"))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .context("failed to speak HTTP")?;
-    let driver = tokio::task::spawn_local(connection);
-    let bracketed = if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
+/// One request, from the queue to its answer.
+async fn work(job: Job, edge: Rc<Edge>) {
+    let Job {
+        request,
+        timeout,
+        answer,
+    } = job;
+    let cx = Context {
+        edge,
+        step: Cell::default(),
     };
-    let mut builder = hyper::Request::get(path.as_str())
-        .header(
-            hyper::header::USER_AGENT,
-            concat!("podinit/", env!("CARGO_PKG_VERSION")),
-        )
-        .header(hyper::header::ACCEPT, "*/*")
-        .header(hyper::header::CONNECTION, "close");
-    let mut host_given = false;
-    for (name, value) in &request.headers {
-        host_given |= name.eq_ignore_ascii_case("host");
-        builder = builder.header(name.as_str(), value.as_str());
+    let result = within(timeout, &cx.step, ask(&cx, &request)).await;
+    answer.give(result.map_err(|why| why.to_string())).await;
+}
+
+/// The outcome of `asking`, or what it still waited for when the time was over.
+async fn within(
+    limit: Duration,
+    step: &Cell<Step>,
+    asking: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let outcome = tokio::time::timeout(limit, asking).await;
+    outcome.unwrap_or_else(|_| {
+        let step = step.get();
+        Err(Failure::Late { step, limit })
+    })
+}
+
+async fn ask(cx: &Context, request: &Request) -> Result<(), Failure> {
+    // Closed it never is.
+    let _place = cx.edge.in_flight.acquire().await;
+    // Boxed, so that a TCP probe does not take the memory of an HTTPS one.
+    match request {
+        Request::Tcp { host, port } => tcp::ask(cx, host, *port).await?,
+        Request::Http(get) => Box::pin(http::ask(cx, get)).await?,
+        Request::Grpc { port, service } => Box::pin(grpc::ask(cx, *port, service)).await?,
+        Request::FastCgi {
+            address,
+            path,
+            query,
+        } => Box::pin(fast_cgi::ask(cx, address, path, query)).await?,
     }
-    if !host_given {
-        builder = builder.header(hyper::header::HOST, bracketed);
-    }
-    let request = builder
-        .body(String::new())
-        .context("failed to build the request")?;
-    let answer = sender
-        .send_request(request)
-        .await
-        .context("failed to get an answer");
-    driver.abort();
-    Ok(answer?.status().as_u16())
+    Ok(())
+}
+
+/// The outcome of `exchange`, while `connection` moves its bytes. How the connection ended is left to the exchange,
+/// which hears of it.
+async fn driven<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
+    let mut connection = pin!(connection);
+    let mut exchange = pin!(exchange);
+    let mut ended = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = exchange.as_mut().poll(cx) {
+            return Poll::Ready(outcome);
+        }
+        if ended || connection.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        ended = true;
+        exchange.as_mut().poll(cx)
+    })
+    .await
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test is at the edge: it runs a server of its own"
-)]
-mod tests {
-    use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
-
-    use super::*;
-
-    fn answer_once(response: &'static str) -> (u16, std::thread::JoinHandle<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = Vec::new();
-            let mut byte = [0];
-            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
-                request.push(byte[0]);
-            }
-            if response.is_empty() {
-                // Never answers: holds the connection until the client gives up.
-                let _ = stream.read_to_end(&mut request);
-            } else {
-                stream.write_all(response.as_bytes()).unwrap();
-            }
-            String::from_utf8(request).unwrap()
-        });
-        (port, server)
-    }
-
-    fn request(port: u16, headers: Vec<(String, String)>) -> Result<(), String> {
-        let (sender, mut mailbox) = mpsc::channel(4);
-        let mut client = Client::new(sender);
-        let request = HttpGet {
-            https: false,
-            host: "127.0.0.1".to_owned(),
-            port,
-            path: "/hook?x=1".to_owned(),
-            headers,
-        };
-        client.ask(
-            RunId(7),
-            Arc::new(Request::Http(request)),
-            Duration::from_millis(500),
-        );
-        match mailbox.blocking_recv() {
-            Some(Message {
-                event:
-                    Some(Event::Responded {
-                        run: RunId(7),
-                        result,
-                    }),
-                ..
-            }) => result,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_status_is_the_result() {
-        let (port, server) = answer_once("HTTP/1.1 204 No Content\r\n\r\n");
-        let headers = vec![("Host".to_owned(), "shop".to_owned())];
-        assert_eq!(request(port, headers), Ok(()));
-        let seen = server.join().unwrap().to_lowercase();
-        assert!(seen.starts_with("get /hook?x=1 http/1.1\r\n"), "{seen}");
-        assert!(seen.contains("\r\nhost: shop\r\n"), "{seen}");
-        assert_eq!(seen.matches("host:").count(), 1);
-    }
-
-    #[test]
-    fn a_server_that_never_answers_is_given_up() {
-        let (port, server) = answer_once("");
-        assert_eq!(
-            request(port, Vec::new()),
-            Err("no answer in time".to_owned())
-        );
-        server.join().unwrap();
-    }
-
-    #[test]
-    fn nobody_there_is_said() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let error = request(port, Vec::new()).unwrap_err();
-        assert!(error.contains("failed to connect to 127.0.0.1"), "{error}");
-    }
-}
+mod tests;
