@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::config::Source;
 use crate::domain::event::Event;
 use crate::domain::plan::LogFormat;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::system::{self, Outcome, System};
 use crate::engine::MAILBOX;
 use crate::engine::execute::Executor;
@@ -25,15 +26,16 @@ use crate::engine::run::Engine;
 use crate::logs;
 use crate::ports::{Logs, Message, Record};
 use crate::probe;
+use crate::state::State;
 use crate::sys::pid1::{self, Start};
 use crate::sys::signals::SignalMode;
 use crate::sys::table::Table;
 use crate::sys::{clock, host::Host};
 
+pub mod admin;
 mod last_words;
 mod load;
 mod silent;
-mod state;
 
 /// podinit could not do its work.
 const INTERNAL: u8 = 70;
@@ -47,6 +49,8 @@ pub enum Job {
         source: Source,
         /// Where the termination message goes; written only when the file exists.
         termination_log: PathBuf,
+        /// How it is reached while it runs.
+        admin: admin::Options,
     },
     /// One command, transparently; never empty.
     Command(Vec<OsString>),
@@ -65,7 +69,8 @@ pub fn run(job: Job) -> u8 {
             Job::Set {
                 source,
                 termination_log,
-            } => run_set(start, source, &termination_log, environment),
+                admin,
+            } => run_set(start, source, (&termination_log, admin), environment),
             Job::Command(argv) => run_command(start, argv, environment),
         });
     result.unwrap_or_else(|error| {
@@ -77,7 +82,7 @@ pub fn run(job: Job) -> u8 {
 fn run_set(
     start: Start,
     source: Source,
-    termination_log: &std::path::Path,
+    (termination_log, options): (&Path, admin::Options),
     environment: Vec<(OsString, OsString)>,
 ) -> anyhow::Result<u8> {
     let host = Host::read();
@@ -97,12 +102,33 @@ fn run_set(
     .context("failed to start the log threads")?;
     let logs = Arc::new(logs);
     let (sender, mailbox) = mpsc::channel(MAILBOX);
+    let wanted = admin::take(
+        options,
+        host.uid,
+        load::in_kubernetes(&environment),
+        logs.as_ref(),
+    )?;
+    let told = Arc::clone(&logs);
+    let state = State::new(
+        load::state_dir(&environment),
+        Box::new(move |record| told.record(record)),
+    );
     let seat = load::Seat::new(&start, &host, environment);
     let terminal = host.stdin_is_terminal;
-    let engine = engine(start, &logs, sender.clone(), mailbox, terminal)?;
+    let ends = (sender.clone(), mailbox);
+    let mut running = engine(start, &logs, ends, state, terminal)?;
+    let admin = admin::start(wanted, host.uid, Arc::clone(&logs), sender.clone())?;
+    if let Some((_, snapshots)) = &admin {
+        running.0.publish_to(snapshots.clone());
+    }
     load::start(source, seat, Arc::clone(&logs), sender)
         .context("failed to start the thread that loads the spec")?;
-    let outcome = drive(engine, logs.as_ref());
+    let show = |snapshot| {
+        if let Some((_, snapshots)) = &admin {
+            snapshots.send_replace(snapshot);
+        }
+    };
+    let outcome = drive(running, logs.as_ref(), show);
     let lines = outcome
         .about
         .as_ref()
@@ -129,10 +155,11 @@ fn run_command(
     };
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let logs = Arc::new(silent::Silent);
-    let mut running = engine(start, &logs, sender, mailbox, terminal)?;
+    let ends = (sender, mailbox);
+    let mut running = engine(start, &logs, ends, State::none(), terminal)?;
     // Signals may be pending already: they are for the child.
     running.0.begin_with(Event::Loaded(Arc::new(plan)));
-    let outcome = drive(running, logs.as_ref());
+    let outcome = drive(running, logs.as_ref(), |_| {});
     // Its own codes 126 and 127 are its own business.
     if outcome.about.is_some() {
         last_words::complain(&outcome.reason);
@@ -141,15 +168,15 @@ fn run_command(
 }
 
 type Running<L> = (
-    Engine<Table, L, probe::Client, state::State>,
+    Engine<Table, L, probe::Client, State>,
     tokio::runtime::Runtime,
 );
 
 fn engine<L: Logs>(
     start: Start,
     logs: &Arc<L>,
-    sender: mpsc::Sender<Message>,
-    mailbox: mpsc::Receiver<Message>,
+    (sender, mailbox): (mpsc::Sender<Message>, mpsc::Receiver<Message>),
+    state: State,
     terminal: bool,
 ) -> anyhow::Result<Running<L>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -166,20 +193,23 @@ fn engine<L: Logs>(
     let inside = runtime.enter();
     let table = Table::new(start).context("failed to get ready for children")?;
     drop(inside);
-    let executor = Executor::new(
-        table,
-        Arc::clone(logs),
-        probe::Client::new(sender),
-        state::State,
-    );
+    let executor = Executor::new(table, Arc::clone(logs), probe::Client::new(sender), state);
     let engine = Engine::new(system, executor, mailbox, clock::now);
     Ok((engine, runtime))
 }
 
-/// Runs the engine to its end. A panic in it ends the children, then us: 70.
-fn drive<L: Logs>((mut engine, runtime): Running<L>, logs: &L) -> Outcome {
+/// Runs the engine to its end. A panic in it ends the children, then us: 70; `show` is given what the set looks like then.
+fn drive<L: Logs>(
+    (mut engine, runtime): Running<L>,
+    logs: &L,
+    show: impl Fn(Arc<Snapshot>),
+) -> Outcome {
     let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.run())));
     ended.unwrap_or_else(|_| {
+        show(Arc::new(Snapshot {
+            stopping: Some("an internal error".into()),
+            ..Snapshot::default()
+        }));
         logs.record(Record {
             level: crate::ports::Level::Error,
             label: None,

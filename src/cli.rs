@@ -2,12 +2,15 @@
 
 pub mod check;
 pub mod crd;
+mod prestop;
 mod run;
 pub mod schema;
 
 use std::{ffi::OsString, io::Write, path::PathBuf};
 
 use clap::{Parser, Subcommand};
+
+use crate::http::socket::Place;
 
 /// What the program was given: its surroundings, read once.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +27,25 @@ impl Surroundings {
         let found = self.environment.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
+
+    /// The value of a variable that says nothing when it is empty.
+    fn wiring(&self, name: &str) -> Option<&str> {
+        self.variable(name).filter(|value| !value.is_empty())
+    }
+
+    /// Where podinit's control socket is.
+    fn control_socket(&self) -> Place {
+        match self.wiring(SOCKET_VARIABLE) {
+            Some(path) => Place::Given(self.directory.join(path)),
+            None => Place::Search {
+                tmp: self.directory.join(self.wiring("TMPDIR").unwrap_or("/tmp")),
+            },
+        }
+    }
 }
+
+/// Where the control socket is, for podinit and for its commands.
+const SOCKET_VARIABLE: &str = "PODINIT_SOCKET";
 
 /// The exit codes of the commands; the whole table is in the documentation.
 pub mod exit {
@@ -34,6 +55,8 @@ pub mod exit {
     pub const USAGE: u8 = 64;
     /// Invalid or missing spec.
     pub const SPEC: u8 = 65;
+    /// What is needed is not there, such as a podinit that runs.
+    pub const UNAVAILABLE: u8 = 69;
     /// Internal error.
     pub const INTERNAL: u8 = 70;
 }
@@ -41,9 +64,10 @@ pub mod exit {
 const AFTER_HELP: &str = "\
 podinit -- COMMAND [ARGS...]  runs one command, without a file, as transparently as tini does
 
-Exit codes: 0 done, or stopped on request with nothing left undone; 64 usage; 65 invalid or missing spec; 70 internal
-error; 75 a process with ExitSet could never be started; 76 an init process or a start hook failed; 124 the deadline
-forced a SIGKILL; 143 stopped on request with something left undone; else the code of the process that ended the set.";
+Exit codes: 0 done, or stopped on request with nothing left undone; 64 usage; 65 invalid or missing spec; 69 no
+podinit answers (prestop); 70 internal error; 75 a process with ExitSet could never be started; 76 an init process or
+a start hook failed; 124 the deadline forced a SIGKILL; 143 stopped on request with something left undone; else the
+code of the process that ended the set.";
 
 /// PID 1 for Kubernetes pods that run more than one process.
 #[derive(Debug, Parser)]
@@ -68,6 +92,8 @@ enum Command {
     Run(run::Args),
     /// Validate ProcessSet files and report everything that is wrong with them
     Check(check::Args),
+    /// Begin the stop of the podinit that runs here, and return at once: for the pod's preStop hook
+    Prestop(prestop::Args),
     /// Print the CustomResourceDefinitions
     Crd(crd::Args),
     /// Print the JSON schema of a ProcessSet, for editors
@@ -111,8 +137,9 @@ pub fn run(
         }
     };
     let done = match &cli.command {
-        None => Ok(run::run(&cli.run, surroundings)),
-        Some(Command::Run(args)) => Ok(run::run(args, surroundings)),
+        None => Ok(run::run(&cli.run, surroundings, err)),
+        Some(Command::Run(args)) => Ok(run::run(args, surroundings, err)),
+        Some(Command::Prestop(args)) => Ok(prestop::run(args, surroundings, err)),
         Some(Command::Check(args)) => check::run(args, surroundings, out),
         Some(Command::Crd(args)) => crd::run(args, out),
         Some(Command::Schema(args)) => schema::run(args, out),

@@ -7,7 +7,7 @@
 //! the outside in:
 //!
 //! ```text
-//! main -> cli -> app -> engine -> ports -> domain -> spec      adapters (sys, logs, config, http) -> ports -> domain -> spec
+//! main -> cli -> app -> engine -> ports -> domain -> spec      adapters (sys, logs, probe, http, state, config) -> ports -> domain -> spec
 //! ```
 //!
 //! # Threads
@@ -18,6 +18,8 @@
 //! | `loader` | reads and resolves the spec, makes directories; ends with the load | one event into the mailbox |
 //! | `logs`, `logs-out` | read and frame the children's output; write it | a bounded command channel from the core |
 //! | `edge` | HTTP hooks; started by the first one | events into the mailbox |
+//! | `admin` | admin port, readiness file, control socket | reads published snapshots; messages into the mailbox |
+//! | `state` | writes files of the state directory; started by the first one | a bounded queue from the core |
 
 pub mod spec;
 
@@ -26,8 +28,10 @@ pub mod domain;
 pub mod ports;
 
 pub mod config;
+pub mod http;
 pub mod logs;
 pub mod probe;
+pub mod state;
 pub mod sys;
 
 pub mod engine;

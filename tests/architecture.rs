@@ -20,15 +20,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sys", &["sys", "ports", "domain"]),
     ("logs", &["logs", "ports", "domain"]),
     ("probe", &["probe", "ports", "domain"]),
+    ("http", &["http", "ports", "domain"]),
+    ("state", &["state", "ports", "domain"]),
     ("config", &["config", "ports", "domain", "spec"]),
     ("engine", &["engine", "ports", "domain"]),
     (
         "app",
         &[
-            "app", "engine", "sys", "logs", "probe", "config", "ports", "domain", "spec",
+            "app", "engine", "sys", "logs", "probe", "http", "state", "config", "ports", "domain",
+            "spec",
         ],
     ),
-    ("cli", &["cli", "app", "config", "sys", "domain", "spec"]),
+    (
+        "cli",
+        &["cli", "app", "config", "http", "sys", "domain", "spec"],
+    ),
 ];
 
 /// What the pure layers never name.

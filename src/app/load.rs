@@ -16,6 +16,7 @@ use crate::domain::plan::resolve::{command_plan, files_needed, resolve};
 use crate::domain::plan::{Directory, Plan, Rlimit};
 use crate::ports::{Level, Logs, Message, Record};
 use crate::spec::{self, Problem};
+use crate::state::State;
 use crate::sys::host::Host;
 use crate::sys::pid1::Start;
 use crate::sys::{directories, limits};
@@ -60,12 +61,8 @@ impl Seat {
             stdout_is_terminal,
             ..
         } = self.host;
-        let in_kubernetes = self
-            .environment
-            .iter()
-            .any(|(name, _)| name == OsStr::new("KUBERNETES_SERVICE_HOST"));
         HostView {
-            in_kubernetes,
+            in_kubernetes: in_kubernetes(&self.environment),
             stdout_is_terminal,
             state_dir: state_dir(&self.environment),
             // Unguessable it need not be: a message counts only when it comes out of a run's session.
@@ -90,6 +87,13 @@ impl Seat {
             files: BTreeMap::new(),
         }
     }
+}
+
+/// Whether podinit runs in a pod.
+pub(super) fn in_kubernetes(environment: &[(OsString, OsString)]) -> bool {
+    environment
+        .iter()
+        .any(|(name, _)| name == OsStr::new("KUBERNETES_SERVICE_HOST"))
 }
 
 /// The directory with files about podinit.
@@ -140,6 +144,16 @@ fn invalid(message: String) -> LoadFailure {
 }
 
 fn load(source: &Source, seat: Seat, logs: &impl Logs) -> Result<Plan, LoadFailure> {
+    let state = state_dir(&seat.environment);
+    if let Err(error) = State::clear(&state) {
+        logs.record(note(
+            Level::Warn,
+            format!(
+                "failed to remove what an earlier podinit left in `{}`: {error}",
+                state.display()
+            ),
+        ));
+    }
     let document = config::read(source, &seat.start_dir)
         .map_err(|error| invalid(error.to_problem().to_string()))?;
     // A variable that is no text overrides no field.

@@ -1,11 +1,19 @@
 //! `podinit [run]` and `podinit -- COMMAND ARGS`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use super::Surroundings;
+use super::{Surroundings, exit};
+use crate::app::admin::Options;
 use crate::app::{self, Job};
 use crate::config::{CONFIG_VARIABLE, Source};
+use crate::http::address::{Address, BadAddress};
+
+/// Where the admin port listens, when no flag says it.
+const ADMIN_ADDR_VARIABLE: &str = "PODINIT_ADMIN_ADDR";
+/// The file that is there while the pod is ready, when no flag says it.
+const READINESS_FILE_VARIABLE: &str = "PODINIT_READINESS_FILE";
 
 /// Where the container runtime looks for the termination message (`terminationMessagePath`).
 const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -21,18 +29,94 @@ pub(super) struct Args {
     /// Where to write why podinit ended, if that file exists; the pod's terminationMessagePath
     #[arg(long, value_name = "FILE", default_value = TERMINATION_LOG)]
     termination_log: PathBuf,
+
+    /// Where to answer the pod's probes: ADDRESS:PORT, a port, or `off` [default: $PODINIT_ADMIN_ADDR, else [::]:9480]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_addr: Option<String>,
+
+    /// A file that exists while the pod is ready [default: $PODINIT_READINESS_FILE, else none]
+    #[arg(long, value_name = "FILE")]
+    readiness_file: Option<PathBuf>,
 }
 
 /// Runs the set; gives the exit code.
-pub(super) fn run(args: &Args, surroundings: &Surroundings) -> u8 {
-    let variable = surroundings.variable(CONFIG_VARIABLE);
+pub(super) fn run(args: &Args, surroundings: &Surroundings, err: &mut dyn Write) -> u8 {
+    let address = match admin_address(args, surroundings) {
+        Ok(address) => address,
+        Err(told) => {
+            let _ = writeln!(err, "podinit: {told}");
+            return exit::USAGE;
+        }
+    };
+    let readiness_file = args
+        .readiness_file
+        .as_deref()
+        .or_else(|| surroundings.wiring(READINESS_FILE_VARIABLE).map(Path::new))
+        .map(|file| surroundings.directory.join(file));
     app::run(Job::Set {
-        source: Source::new(args.file.as_deref(), variable),
+        source: Source::new(args.file.as_deref(), surroundings.variable(CONFIG_VARIABLE)),
         termination_log: surroundings.directory.join(&args.termination_log),
+        admin: Options {
+            address,
+            readiness_file,
+            socket: surroundings.control_socket(),
+        },
     })
+}
+
+/// The address of the admin port, or what is wrong with it.
+fn admin_address(args: &Args, surroundings: &Surroundings) -> Result<Address, String> {
+    let (from, text) = match (&args.admin_addr, surroundings.wiring(ADMIN_ADDR_VARIABLE)) {
+        (Some(text), _) => ("--admin-addr", text.as_str()),
+        (None, Some(text)) => (ADMIN_ADDR_VARIABLE, text),
+        (None, None) => return Ok(Address::default()),
+    };
+    text.parse()
+        .map_err(|error: BadAddress| format!("{from} is `{text}`: {error}"))
 }
 
 /// Runs one command; gives the exit code.
 pub(super) fn command(argv: Vec<OsString>) -> u8 {
     app::run(Job::Command(argv))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(flag: Option<&str>, variable: Option<&str>) -> Result<Address, String> {
+        let args = Args {
+            file: None,
+            termination_log: PathBuf::new(),
+            admin_addr: flag.map(str::to_owned),
+            readiness_file: None,
+        };
+        let variable = variable.map(|value| (ADMIN_ADDR_VARIABLE.to_owned(), value.to_owned()));
+        let surroundings = Surroundings {
+            environment: variable.into_iter().collect(),
+            directory: PathBuf::from("/"),
+        };
+        admin_address(&args, &surroundings)
+    }
+
+    #[test]
+    fn the_flag_comes_before_the_variable_and_a_bad_one_is_named() {
+        assert_eq!(address(None, None), Ok(Address::default()));
+        assert_eq!(address(None, Some("")), Ok(Address::default()));
+        assert_eq!(address(None, Some("off")), Ok(Address::Off));
+        assert_eq!(address(Some("1"), Some("x")), Ok(Address::All(1)));
+        for (flag, variable, beginning) in [
+            (Some("x"), None, "--admin-addr is `x`: expected `off`, "),
+            (Some(""), None, "--admin-addr is ``: expected `off`, "),
+            (
+                None,
+                Some("x"),
+                "PODINIT_ADMIN_ADDR is `x`: expected `off`, ",
+            ),
+        ] {
+            let error = address(flag, variable).unwrap_err();
+            assert!(error.starts_with(beginning), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
 }

@@ -1,0 +1,84 @@
+//! `podinit prestop`: begins the stop, for the preStop hook of the container. The kubelet's clock runs from that hook on,
+//! and so does podinit's then.
+
+use std::io::{self, Read as _, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::{Surroundings, exit};
+use crate::http::socket;
+
+/// podinit answers within 5 s or says that it cannot.
+const LIMIT: Duration = Duration::from_secs(6);
+
+/// More is no answer of podinit.
+const ANSWER: u64 = 64 * 1024;
+
+const REQUEST: &str =
+    "POST /v1/prestop HTTP/1.1\r\nHost: podinit\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// The arguments of `podinit prestop`: none.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+/// Asks for the stop; [`exit::UNAVAILABLE`] when nobody takes it.
+pub(super) fn run(_: &Args, surroundings: &Surroundings, err: &mut dyn Write) -> u8 {
+    match ask(surroundings) {
+        Ok(()) => exit::OK,
+        Err(told) => {
+            let _ = writeln!(err, "podinit: {told}");
+            exit::UNAVAILABLE
+        }
+    }
+}
+
+fn ask(surroundings: &Surroundings) -> Result<(), String> {
+    let uid = nix::unistd::geteuid().as_raw();
+    let stream = socket::reach(&surroundings.control_socket(), uid, LIMIT)
+        .map_err(|error| error.to_string())?;
+    let answer = exchange(stream).map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
+            _ => error.to_string(),
+        };
+        format!("podinit did not answer: {why}; it may be stopping already, else see its log")
+    })?;
+    match understood(&answer) {
+        Some((200, _)) => Ok(()),
+        Some((status, body)) => Err(format!(
+            "podinit did not take the request: {body} (status {status})"
+        )),
+        None => Err(
+            "what answered does not speak HTTP: PODINIT_SOCKET is not podinit's socket".to_owned(),
+        ),
+    }
+}
+
+fn exchange(mut stream: UnixStream) -> io::Result<String> {
+    stream.write_all(REQUEST.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// The status and the first line of the body.
+fn understood(answer: &str) -> Option<(u16, &str)> {
+    let status = answer.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    Some((status, body.lines().next().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_its_status_and_its_first_line() {
+        let answer = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 8\r\n\r\nleaving\n";
+        assert_eq!(understood(answer), Some((503, "leaving")));
+        assert_eq!(understood("HTTP/1.1 200 OK\r\n\r\n"), Some((200, "")));
+        for answer in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 2", "220 smtp\r\n\r\n"] {
+            assert_eq!(understood(answer), None, "{answer:?}");
+        }
+    }
+}
