@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod crd;
+pub mod plan;
 mod run;
 pub mod schema;
 
@@ -68,6 +69,8 @@ enum Command {
     Run(run::Args),
     /// Validate ProcessSet files and report everything that is wrong with them
     Check(check::Args),
+    /// Draw the order of the start, and the worst case of the stop against the grace period
+    Plan(plan::Args),
     /// Print the CustomResourceDefinitions
     Crd(crd::Args),
     /// Print the JSON schema of a ProcessSet, for editors
@@ -114,6 +117,7 @@ pub fn run(
         None => Ok(run::run(&cli.run, surroundings)),
         Some(Command::Run(args)) => Ok(run::run(args, surroundings)),
         Some(Command::Check(args)) => check::run(args, surroundings, out),
+        Some(Command::Plan(args)) => plan::run(args, surroundings, out, err),
         Some(Command::Crd(args)) => crd::run(args, out),
         Some(Command::Schema(args)) => schema::run(args, out),
         Some(Command::Version) => {
