@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod crd;
+pub mod plan;
 mod prestop;
 mod run;
 pub mod schema;
@@ -94,6 +95,8 @@ enum Command {
     Check(check::Args),
     /// Begin the stop of the podinit that runs here, and return at once: for the pod's preStop hook
     Prestop(prestop::Args),
+    /// Draw the order of the start, and the worst case of the stop against the grace period
+    Plan(plan::Args),
     /// Print the CustomResourceDefinitions
     Crd(crd::Args),
     /// Print the JSON schema of a ProcessSet, for editors
@@ -141,6 +144,7 @@ pub fn run(
         Some(Command::Run(args)) => Ok(run::run(args, surroundings, err)),
         Some(Command::Prestop(args)) => Ok(prestop::run(args, surroundings, err)),
         Some(Command::Check(args)) => check::run(args, surroundings, out),
+        Some(Command::Plan(args)) => plan::run(args, surroundings, out, err),
         Some(Command::Crd(args)) => crd::run(args, out),
         Some(Command::Schema(args)) => schema::run(args, out),
         Some(Command::Version) => {

@@ -176,5 +176,6 @@ fn warning(message: String) -> Record {
         label: None,
         message,
         fields: Vec::new(),
+        lines: Vec::new(),
     }
 }

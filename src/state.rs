@@ -160,6 +160,7 @@ fn write_all(directory: &Path, mut queue: mpsc::Receiver<Written>, note: &Note) 
                     directory.join(name).display()
                 ),
                 fields: Vec::new(),
+                lines: Vec::new(),
             });
         }
     }

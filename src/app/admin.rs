@@ -51,6 +51,7 @@ pub(super) fn take(
             label: None,
             message: format!("the admin port is {at}"),
             fields: vec![("address", Value::Text(at.to_string()))],
+            lines: Vec::new(),
         });
     }
     let control = match Socket::take(&options.socket, uid) {
@@ -92,5 +93,6 @@ fn warning(message: String) -> Record {
         label: None,
         message,
         fields: Vec::new(),
+        lines: Vec::new(),
     }
 }

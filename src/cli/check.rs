@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Surroundings, exit};
 use crate::{
     config::{self, Source},
-    domain::plan::validate::validate,
+    domain::{plan::validate::validate, shutdown::fit::Fit},
     spec::{Loaded, Problem, load, problem::excerpt},
 };
 
@@ -25,6 +25,11 @@ pub struct Args {
     /// The form of the output
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub output: Output,
+
+    /// The pod's terminationGracePeriodSeconds: it is an error when the stop asks for more [default: a warning, against
+    /// the file's own, else 30]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86400))]
+    pub grace: Option<u32>,
 }
 
 /// The form of the output.
@@ -37,16 +42,30 @@ pub enum Output {
 }
 
 /// What became of one file.
-struct Checked {
-    file: String,
-    text: String,
-    loaded: Option<Loaded>,
-    problems: Vec<Problem>,
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) file: String,
+    pub(super) text: String,
+    pub(super) loaded: Option<Loaded>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Checked {
-    fn is_valid(&self) -> bool {
+    pub(super) fn is_valid(&self) -> bool {
         !self.problems.iter().any(Problem::is_error)
+    }
+
+    /// Whether the stop of a valid set fits.
+    fn check_stop(&mut self, grace: Option<u32>) {
+        if !self.is_valid() {
+            return;
+        }
+        let Some(loaded) = &self.loaded else { return };
+        let Some(set) = &loaded.set else { return };
+        if let Some(problem) = Fit::of(&set.spec, grace).problem(&set.spec) {
+            self.problems.push(loaded.placed(problem));
+            self.problems.sort_by_key(|problem| problem.position);
+        }
     }
 }
 
@@ -63,7 +82,11 @@ pub fn run(args: &Args, surroundings: &Surroundings, out: &mut dyn Write) -> io:
     };
     let checked: Vec<Checked> = sources
         .iter()
-        .map(|source| check(source, surroundings))
+        .map(|source| {
+            let mut checked = check(source, surroundings);
+            checked.check_stop(args.grace);
+            checked
+        })
         .collect();
     match args.output {
         Output::Text => write_text(&checked, out)?,
@@ -76,7 +99,8 @@ pub fn run(args: &Args, surroundings: &Surroundings, out: &mut dyn Write) -> io:
     })
 }
 
-fn check(source: &Source, surroundings: &Surroundings) -> Checked {
+/// Everything that is wrong with one file, whatever the grace period.
+pub(super) fn check(source: &Source, surroundings: &Surroundings) -> Checked {
     match config::read(source, &surroundings.directory) {
         Ok(read) => {
             let mut loaded = load(&read.text, &read.origin, &surroundings.environment);
@@ -102,11 +126,17 @@ fn check(source: &Source, surroundings: &Surroundings) -> Checked {
     }
 }
 
+/// The problems of a file, each with its line.
+pub(super) fn write_problems(file: &Checked, out: &mut dyn Write) -> io::Result<()> {
+    for problem in &file.problems {
+        writeln!(out, "{}", excerpt(problem, &file.text))?;
+    }
+    Ok(())
+}
+
 fn write_text(checked: &[Checked], out: &mut dyn Write) -> io::Result<()> {
     for file in checked {
-        for problem in &file.problems {
-            writeln!(out, "{}", excerpt(problem, &file.text))?;
-        }
+        write_problems(file, out)?;
         let set = file.loaded.as_ref().and_then(|loaded| loaded.set.as_ref());
         if let Some(set) = set.filter(|_| file.is_valid()) {
             let spec = &set.spec;

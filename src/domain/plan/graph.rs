@@ -256,6 +256,32 @@ impl<'s> StartGraph<'s> {
         found
     }
 
+    /// The rows of its drawing, as [`waves`] gives them for a plan. The graph has no cycle.
+    pub fn waves(&self) -> Vec<Vec<ProcessId>> {
+        let entry = |process: ProcessId| {
+            let on = self.edges(process).into_iter().map(|(on, _)| on);
+            (self.node(process).init, on.collect())
+        };
+        rows(&self.processes().map(entry).collect::<Vec<_>>())
+    }
+
+    /// A longest way through the [`waves`](Self::waves), one process of each: what decides how many steps a start takes.
+    pub fn longest_way(&self) -> Vec<ProcessId> {
+        let waves = self.waves();
+        let mut way: Vec<ProcessId> = Vec::new();
+        for wave in waves.iter().rev() {
+            let wanted = way.last().map(|after| self.edges(*after));
+            let before = wanted.and_then(|edges| {
+                let mut on = edges.into_iter().map(|(on, _)| on);
+                on.find(|on| wave.contains(on))
+            });
+            // Between the init processes and the others there is no edge: all of these wait for all of those.
+            way.extend(before.or_else(|| wave.first().copied()));
+        }
+        way.reverse();
+        way
+    }
+
     /// A shortest way along at least one edge, without its end, over nodes that may be `between`.
     fn path(
         &self,
@@ -309,16 +335,24 @@ fn condition(condition: DependencyCondition) -> Condition {
 /// The rows of a plan's drawing: processes that could start together, init processes first. Each process is in the row
 /// after the last of those it waits for.
 pub fn waves(plan: &Plan) -> Vec<Vec<ProcessId>> {
-    let mut row: Vec<Option<usize>> = vec![None; plan.processes.len()];
-    let is_init = |at: usize| matches!(plan.processes[at].kind, super::Kind::Init { .. });
+    let entries = plan.processes.iter().map(|process| {
+        let on = process.depends_on.iter().map(|dependency| dependency.on);
+        let init = matches!(process.kind, super::Kind::Init { .. });
+        (init, on.collect())
+    });
+    rows(&entries.collect::<Vec<_>>())
+}
+
+/// [`waves`] of entries in the order of the plan: whether it is an init process, and whom it waits for.
+fn rows(entries: &[(bool, Vec<ProcessId>)]) -> Vec<Vec<ProcessId>> {
+    let mut row: Vec<Option<usize>> = vec![None; entries.len()];
     for init in [true, false] {
         let first = row.iter().flatten().max().map_or(0, |last| last + 1);
-        let mut left: Vec<usize> = (0..row.len()).filter(|at| is_init(*at) == init).collect();
+        let mut left: Vec<usize> = (0..row.len()).filter(|at| entries[*at].0 == init).collect();
         while !left.is_empty() {
             let before = left.len();
             left.retain(|at| {
-                let wanted = &plan.processes[*at].depends_on;
-                let rows = wanted.iter().map(|dependency| row[dependency.on.index()]);
+                let rows = entries[*at].1.iter().map(|on| row[on.index()]);
                 let last = rows
                     .collect::<Option<Vec<usize>>>()
                     .map(|rows| rows.into_iter().map(|row| row + 1).fold(first, usize::max));

@@ -31,6 +31,7 @@ mod process;
 pub use command::command_plan;
 pub use env::is_wiring;
 pub use files::files_needed;
+pub use hooks::stop_hook_timeout;
 
 /// The variable with the pod's own grace period.
 pub const GRACE_VARIABLE: &str = "PODINIT_TERMINATION_GRACE_PERIOD_SECONDS";

@@ -9,7 +9,9 @@ use crate::spec::v1alpha1::ProcessSetSpec;
 mod dependencies;
 mod hooks;
 mod names;
+mod probes;
 mod process;
+mod request;
 mod unsupported;
 mod walk;
 
@@ -23,6 +25,7 @@ pub fn validate(spec: &ProcessSetSpec) -> Vec<Problem> {
     names::check(spec, &mut problems);
     process::check(spec, &mut problems);
     hooks::check(spec, &mut problems);
+    probes::check(spec, &mut problems);
     dependencies::check(spec, &mut problems);
     problems
 }

@@ -112,13 +112,7 @@ fn build(
     owner: &Owner<'_>,
 ) -> Arc<Hook> {
     let action = action(handler, label, owner);
-    let timeout = match (handler.timeout_seconds, &action, pair) {
-        (Some(seconds), ..) => Duration::from_secs(seconds.into()),
-        // A sleep takes as long as it says: that is its claim in the budget of a stop.
-        (None, HookAction::Sleep(time), _) => *time,
-        (None, _, Pair::Start) => Duration::from_secs(30),
-        (None, _, Pair::Stop) => Duration::from_secs(5),
-    };
+    let timeout = timeout(handler.timeout_seconds, handler.sleep, pair);
     let failure = match (handler.failure_policy, pair) {
         (Some(spec::FailurePolicy::Fail), _) | (None, Pair::Start) => FailurePolicy::Fail,
         (Some(spec::FailurePolicy::Continue), _) | (None, Pair::Stop) => FailurePolicy::Continue,
@@ -131,6 +125,22 @@ fn build(
         retry_delay: handler.retry_delay,
         failure,
     })
+}
+
+/// The timeout of a hook of a stop.
+pub fn stop_hook_timeout(seconds: Option<u32>, sleep: Option<&SleepAction>) -> Duration {
+    timeout(seconds, sleep, Pair::Stop)
+}
+
+fn timeout(seconds: Option<u32>, sleep: Option<&SleepAction>, pair: Pair) -> Duration {
+    let seconds = match (seconds, sleep, pair) {
+        (Some(seconds), ..) => seconds,
+        // A sleep takes as long as it says: that is its claim in the budget of a stop.
+        (None, Some(sleep), _) => sleep.seconds,
+        (None, None, Pair::Start) => 30,
+        (None, None, Pair::Stop) => 5,
+    };
+    Duration::from_secs(seconds.into())
 }
 
 fn action(handler: &Handler<'_>, label: &Arc<Label>, owner: &Owner<'_>) -> HookAction {

@@ -3,8 +3,7 @@
 use super::walk;
 use crate::spec::problem::{FieldPath, Problem};
 use crate::spec::v1alpha1::{
-    HttpGetAction, HttpScheme, InitProcess, Logging, Process, ProcessSetSpec, Rollout, Scope,
-    UpdateStrategy,
+    InitProcess, Logging, Process, ProcessSetSpec, Rollout, Scope, UpdateStrategy,
 };
 
 /// Something that is not supported yet.
@@ -24,7 +23,6 @@ enum Used {
     Init(fn(&InitProcess) -> bool),
     Process(fn(&Process) -> bool),
     Logging(fn(&Logging) -> bool),
-    Http(fn(&HttpGetAction) -> bool),
 }
 
 const fn row(path: &'static str, what: &'static str, used: Used) -> NotSupported {
@@ -36,15 +34,10 @@ const fn row(path: &'static str, what: &'static str, used: Used) -> NotSupported
 pub const NOT_SUPPORTED: &[NotSupported] = &[
     row("spec.revision", "revisions", Used::Set(|spec| spec.revision.is_some())),
     row("spec.rollout", "rollouts over a fleet of pods", Used::Set(|spec| spec.rollout != Rollout::default())),
-    row("spec.shutdown.drain", "draining (other than 0s)", Used::Set(|spec| spec.shutdown.drain.is_some_and(|drain| drain.as_millis() > 0))),
     row("spec.cronProcesses", "cron processes", Used::Set(|spec| !spec.cron_processes.is_empty())),
     row("spec.sidecars", "sidecars", Used::Set(|spec| !spec.sidecars.is_empty())),
     row("spec.initProcesses[].scope", "init processes that run once over all pods (scope: Set)", Used::Init(|process| process.scope == Scope::Set)),
     row("spec.initProcesses[].runKey", "keys of such runs", Used::Init(|process| process.run_key.is_some())),
-    row("spec.processes[].startupProbe", "startup probes", Used::Process(|process| process.startup_probe.is_some())),
-    row("spec.processes[].livenessProbe", "liveness probes", Used::Process(|process| process.liveness_probe.is_some())),
-    row("spec.processes[].readinessProbe", "readiness probes", Used::Process(|process| process.readiness_probe.is_some())),
-    row("spec.processes[].minReadySeconds", "a minimum of ready time (other than 0)", Used::Process(|process| process.min_ready_seconds > 0)),
     row("spec.processes[].updateStrategy", "update strategies (other than the default)", Used::Process(|process| process.update_strategy != UpdateStrategy::default())),
     row("spec.processes[].maxMemory", "memory limits", Used::Process(|process| process.max_memory.is_some())),
     row("spec.processes[].phpFpm", "sizing of php-fpm pools", Used::Process(|process| process.php_fpm.is_some())),
@@ -54,7 +47,6 @@ pub const NOT_SUPPORTED: &[NotSupported] = &[
     row("logging.multiline", "records of several lines", Used::Logging(|logging| logging.multiline.is_some())),
     row("logging.level", "levels of log lines", Used::Logging(|logging| logging.level.is_some())),
     row("logging.files", "log files that are followed", Used::Logging(|logging| logging.files.is_some())),
-    row("httpGet.scheme", "HTTPS in hooks", Used::Http(|get| get.scheme == HttpScheme::Https)),
 ];
 
 /// The message of each.
@@ -85,13 +77,6 @@ impl NotSupported {
                 loggings
                     .filter(|(_, logging)| used(logging))
                     .map(|(path, _)| below(&path, self.field(), 0))
-                    .collect()
-            }
-            Used::Http(used) => {
-                let hooks = walk::hooks(spec).into_iter();
-                hooks
-                    .filter(|hook| hook.http_get.is_some_and(used))
-                    .map(|hook| below(&hook.path.key("httpGet"), self.field(), 0))
                     .collect()
             }
         }

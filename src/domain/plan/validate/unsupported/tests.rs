@@ -13,11 +13,6 @@ const USES: &[(&str, &str, &str)] = &[
         "spec.rollout",
     ),
     (
-        "spec.shutdown.drain",
-        "shutdown: {drain: 1ms}",
-        "spec.shutdown.drain",
-    ),
-    (
         "spec.cronProcesses",
         "cronProcesses: [{name: c, command: [a], schedule: '@daily'}]",
         "spec.cronProcesses",
@@ -36,26 +31,6 @@ const USES: &[(&str, &str, &str)] = &[
         "spec.initProcesses[].runKey",
         "initProcesses: [{name: i, command: [a], runKey: k}]",
         "spec.initProcesses[0].runKey",
-    ),
-    (
-        "spec.processes[].startupProbe",
-        "PROCESS startupProbe: {tcpSocket: {port: 1}}",
-        "",
-    ),
-    (
-        "spec.processes[].livenessProbe",
-        "PROCESS livenessProbe: {tcpSocket: {port: 1}}",
-        "",
-    ),
-    (
-        "spec.processes[].readinessProbe",
-        "PROCESS readinessProbe: {tcpSocket: {port: 1}}",
-        "",
-    ),
-    (
-        "spec.processes[].minReadySeconds",
-        "PROCESS minReadySeconds: 1",
-        "",
     ),
     (
         "spec.processes[].updateStrategy",
@@ -93,11 +68,6 @@ const USES: &[(&str, &str, &str)] = &[
         "logging.files",
         "logging: {files: [{path: a}]}",
         "spec.logging.files",
-    ),
-    (
-        "httpGet.scheme",
-        "PROCESS lifecycle: {preStop: {httpGet: {port: 1, scheme: HTTPS}}}",
-        "spec.processes[1].lifecycle.preStop.httpGet.scheme",
     ),
 ];
 

@@ -1,0 +1,65 @@
+//! What hooks and probes ask of a server: hosts, ports, requests that say one thing only.
+
+use crate::spec::problem::{FieldPath, Problem};
+use crate::spec::v1alpha1::HttpGetAction;
+
+/// A request is written as it stands, so nothing in it may look like the next line or the next word.
+pub(super) fn check_http_get(
+    get: &HttpGetAction,
+    has_port: Option<bool>,
+    path: &FieldPath,
+    problems: &mut Vec<Problem>,
+) {
+    check_port(get.port, has_port, path, problems);
+    let is_visible = |byte: u8| byte.is_ascii_graphic();
+    if !get.path.bytes().all(is_visible) || get.path.contains('#') {
+        problems.push(Problem::error(
+            path.key("path"),
+            "expected a path without spaces, control characters, `#` and letters outside ASCII: write them as %20 and so on",
+        ));
+    }
+    check_host(get.host.as_deref(), path, problems);
+    for (at, header) in get.http_headers.iter().enumerate() {
+        let path = path.key("httpHeaders").index(at);
+        let in_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if header.name.is_empty() || !header.name.bytes().all(in_token) {
+            let message = "expected the name of a header, such as X-Probe";
+            problems.push(Problem::error(path.key("name"), message));
+        }
+        if header.value.contains(['\r', '\n', '\0']) {
+            problems.push(Problem::error(path.key("value"), "expected one line"));
+        }
+    }
+}
+
+/// A port is written or comes from portBase. `has_port`: there is one; `None`: there cannot be one.
+pub(super) fn check_port(
+    port: Option<u16>,
+    has_port: Option<bool>,
+    path: &FieldPath,
+    problems: &mut Vec<Problem>,
+) {
+    if port == Some(0) {
+        let message = "expected an integer from 1 to 65535, found 0";
+        problems.push(Problem::error(path.key("port"), message));
+    }
+    if port.is_none() && has_port != Some(true) {
+        let help = has_port.map(|_| "write `port`, or give the process a portBase".to_owned());
+        problems.push(Problem::error(path.clone(), "expected a port").maybe_help(help));
+    }
+}
+
+/// The `host` of a request.
+pub(super) fn check_host(host: Option<&str>, path: &FieldPath, problems: &mut Vec<Problem>) {
+    if host.is_some_and(|host| !is_host(host)) {
+        let message = "expected a host name or an IP address";
+        problems.push(Problem::error(path.key("host"), message));
+    }
+}
+
+/// A name or an address, IPv6 with or without brackets.
+pub(super) fn is_host(host: &str) -> bool {
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]%".contains(&byte);
+    !host.is_empty() && host.bytes().all(in_host)
+}
