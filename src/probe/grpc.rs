@@ -100,11 +100,11 @@ fn outcome(headers: &HeaderMap) -> Result<Option<()>, Error> {
     let Some(code) = headers.get("grpc-status") else {
         return Ok(None);
     };
-    let words = headers
-        .get("grpc-message")
-        .map_or_else(String::new, |words| {
-            format!(": {}", message::decoded(words.as_bytes(), WORDS))
-        });
+    let words = headers.get("grpc-message");
+    let words = match words.map_or(&b""[..], |words| words.as_bytes()) {
+        b"" => String::new(),
+        words => format!(": {}", message::decoded(words, WORDS)),
+    };
     match code.to_str().unwrap_or_default() {
         "0" => Ok(Some(())),
         UNIMPLEMENTED => Err(Error::Unimplemented(words)),
