@@ -4,8 +4,6 @@
 //! nothing else. In Kubernetes the directory is often a volume that anybody in the pod may write to, so no link in it is
 //! followed.
 
-#![expect(clippy::disallowed_methods, reason = "an adapter: it writes files")]
-
 use std::fmt;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind, Write as _};

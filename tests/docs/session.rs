@@ -161,6 +161,7 @@ impl Job {
             ("HOME", "/root"),
             ("NO_COLOR", "1"),
         ]);
+        command.envs(crate::support::apart(dir));
         let (reader, writer, keyboard) = streams(terminal);
         let stdin = match &keyboard {
             Some(_) => Stdio::from(writer.try_clone().unwrap()),
