@@ -288,8 +288,9 @@ impl fmt::Display for Unreachable {
             .collect();
         write!(
             f,
-            "no podinit answers at {}; run it in podinit's own container, with the same PODINIT_SOCKET and TMPDIR",
-            paths.join(" or ")
+            "no podinit answers at {}; run it in podinit's own container, with the same PODINIT_SOCKET{}",
+            paths.join(" or "),
+            if paths.len() > 1 { " and TMPDIR" } else { "" }
         )
     }
 }

@@ -49,7 +49,7 @@ fn without_a_word_it_is_9480_of_ipv4_and_ipv6() {
     ] {
         let script = format!("ip link set lo up && {without} && exec \"$@\"");
         let podinit = Start::spec(&spec)
-            .under(&["unshare", "--net", "--mount", "sh", "-c", &script, "sh"])
+            .under(&["unshare", "--net", "sh", "-c", &script, "sh"])
             .env_remove("PODINIT_ADMIN_ADDR")
             .start();
         for host in hosts {
@@ -164,7 +164,7 @@ fn one_process_without_a_file_has_no_port_and_no_socket() {
 /// A pod of the `restricted` kind: no root, no rights, nothing writable.
 #[test]
 fn it_works_as_anybody_on_a_read_only_root() {
-    let script = "mount -o remount,bind,ro / && exec \"$@\"";
+    let script = "mount -o remount,bind,ro / && mount -t tmpfs -o ro none /run && exec \"$@\"";
     let under = [
         &["unshare", "--mount", "sh", "-c", script, "sh"],
         &NOBODY[..],
