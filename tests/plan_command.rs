@@ -215,13 +215,13 @@ fn what_is_invalid_is_said_and_not_drawn() {
     for form in ["text", "mermaid", "svg"] {
         let (out, err, code) = plan(&["-o", form], &bad);
         assert_eq!((out.as_str(), code), ("", Some(65)));
-        assert!(err.contains("spec.processes[0].command: missing"), "{err}");
+        assert!(err.contains("spec.processes[0]: the key `command` is missing"), "{err}");
     }
     let (out, err, code) = plan(&["-o", "json"], &bad);
     assert_eq!((err.as_str(), code), ("", Some(65)));
     let plan: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(plan["valid"], false);
-    assert_eq!(plan["problems"][0]["path"], "spec.processes[0].command");
+    assert_eq!(plan["problems"][0]["path"], "spec.processes[0]");
     assert_eq!(plan.as_object().unwrap().len(), 2);
 }
 

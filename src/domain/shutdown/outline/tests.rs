@@ -28,7 +28,7 @@ hooks: {preStop: [{name: one, sleep: {seconds: 3}}, {name: two, exec: {command: 
 initProcesses: [{name: init, command: [a]}]
 processes:
 - {name: redis, command: [a], priority: 1}
-- {name: off, command: [a], enabled: false, dependsOn: [{name: redis}]}
+- {name: out, command: [a], enabled: false, dependsOn: [{name: redis}]}
 - {name: fpm, command: [a], dependsOn: [{name: redis}], lifecycle: {preStop: {sleep: {seconds: 2}}}, terminationGracePeriodSeconds: 4}
 - {name: idle, command: [a], replicas: 0}
 - {name: nginx, command: [a], dependsOn: [{name: fpm}], priority: 2}
