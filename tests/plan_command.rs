@@ -6,6 +6,7 @@
     reason = "tests are at the edge"
 )]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -157,7 +158,7 @@ fn a_picture_is_well_formed_and_no_text_leaves_it() {
     }
     assert_eq!(open, [""; 0], "every tag is closed");
     // Texts of one line: none begins before the one left of it has ended.
-    let mut rows: std::collections::BTreeMap<String, Vec<(f64, f64)>> = Default::default();
+    let mut rows: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
     for line in out.lines().filter(|line| line.starts_with("  <text ")) {
         let attribute = |name: &str| {
             let (_, rest) = line.split_once(&format!("{name}=\""))?;
@@ -215,7 +216,10 @@ fn what_is_invalid_is_said_and_not_drawn() {
     for form in ["text", "mermaid", "svg"] {
         let (out, err, code) = plan(&["-o", form], &bad);
         assert_eq!((out.as_str(), code), ("", Some(65)));
-        assert!(err.contains("spec.processes[0]: the key `command` is missing"), "{err}");
+        assert!(
+            err.contains("spec.processes[0]: the key `command` is missing"),
+            "{err}"
+        );
     }
     let (out, err, code) = plan(&["-o", "json"], &bad);
     assert_eq!((err.as_str(), code), ("", Some(65)));

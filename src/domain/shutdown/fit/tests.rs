@@ -1,5 +1,7 @@
 //! What people read when a stop does not fit.
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::domain::plan::tests::set;
 
@@ -92,10 +94,11 @@ fn what_fits_is_no_problem() {
 fn a_long_chain_is_cut_short() {
     let mut body = "shutdown: {drain: 0s}\nprocesses:\n- {name: p0, command: [a]}".to_owned();
     for at in 1..40 {
-        body.push_str(&format!(
+        let _ = write!(
+            body,
             "\n- {{name: p{at}, command: [a], dependsOn: [{{name: p{}}}]}}",
             at - 1
-        ));
+        );
     }
     let spec = set(&body).spec;
     let chain = Fit::of(&spec, None).chain();
