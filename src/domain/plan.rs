@@ -15,7 +15,7 @@ pub mod host;
 pub mod probe;
 pub mod resolve;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod validate;
 
 /// What one pod's supervisor runs.

@@ -41,7 +41,7 @@ pub fn run(page: &Page) -> usize {
                     count += 1;
                     session.block(block, *terminal, *any_order);
                 }
-                Mark::NotRun(_) | Mark::Invalid => {}
+                Mark::NotRun(_) | Mark::Invalid | Mark::Warns => {}
             }
         }
     }
