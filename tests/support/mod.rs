@@ -13,6 +13,8 @@
     reason = "each test binary uses a part of this; tests are at the edge"
 )]
 
+pub mod http;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
