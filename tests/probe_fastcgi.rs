@@ -3,6 +3,7 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::panic,
     clippy::unwrap_used,
     missing_docs,
     reason = "a test is at the edge: it runs a server and reads its files"

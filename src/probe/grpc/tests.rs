@@ -135,7 +135,7 @@ fn a_grpc_status_is_told_from_the_head_and_from_the_trailers() {
         (
             "5",
             "unknown%20service",
-            "gRPC status NOT_FOUND: unknown service",
+            "the server does not know this service (gRPC status NOT_FOUND): unknown service",
         ),
         ("14", "down", "gRPC status UNAVAILABLE: down"),
         ("77", "x", "gRPC status 77: x"),
