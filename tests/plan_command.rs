@@ -20,7 +20,8 @@ fn plan(args: &[&str], text: &str) -> (String, String, Option<i32>) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(text.as_bytes()).unwrap();
+    // Wrong usage ends it before it reads.
+    let _ = stdin.write_all(text.as_bytes());
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
