@@ -20,7 +20,7 @@ fn plan(args: &[&str], text: &str) -> (String, String, Option<i32>) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // What ends at its arguments reads nothing.
+    // Wrong usage ends it before it reads.
     let _ = stdin.write_all(text.as_bytes());
     drop(stdin);
     let output = child.wait_with_output().unwrap();
