@@ -297,3 +297,23 @@ fn the_termination_message_has_the_report() {
     let told = |line: &Line| line.get("message").starts_with("stopped in 2.3s of 2.3s");
     assert!(finished.has(told), "{}", finished.story());
 }
+
+/// A thousand ends within milliseconds are a thousand records.
+#[test]
+fn a_thousand_that_end_at_once_are_all_told_of() {
+    let podinit =
+        Start::spec("  processes: [{name: p, replicas: 1000, command: [sleep, infinity]}]").start();
+    podinit.wait_for("all", |line| {
+        line.get("message").starts_with("all processes started")
+    });
+    let finished = podinit.stop();
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    for what in ["stopping with SIGTERM", "exited after"] {
+        let told = |line: &&Line| line.is_own_prefix("p-", what);
+        assert_eq!(finished.lines.iter().filter(told).count(), 1000, "{what}");
+    }
+    assert_eq!(
+        report(&finished)["processes"].as_array().unwrap().len(),
+        1000
+    );
+}
