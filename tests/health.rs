@@ -308,14 +308,14 @@ fn a_stop_is_unready_at_once_and_serves_until_the_drain_is_over() {
         "{:?}",
         t0.elapsed()
     );
-    let (mut served, mut file) = (0, false);
+    let (mut answers, mut file) = (0, false);
     while t0.elapsed() < Duration::from_millis(1800) {
         assert_eq!(status(&server, "/"), 200, "{:?} after t0", t0.elapsed());
         assert_eq!(status(&address, "/livez"), 200);
-        served += 1;
+        answers += 1;
         file |= ready_file.exists();
     }
-    assert!(served > 20 && file, "{served} {file}");
+    assert!(answers > 20 && file, "{answers} {file}");
     let finished = podinit.finish(SOON);
     assert_eq!(finished.code, 0, "{}", finished.story());
     let drained = report(&finished)["drain"]["seconds"].as_f64().unwrap();

@@ -324,6 +324,19 @@ pub struct Hook {
     pub failure: FailurePolicy,
 }
 
+impl Hook {
+    /// What it may take: all its attempts and the pauses between them.
+    pub fn claim(&self) -> Duration {
+        claim_of(self.timeout, self.retries, self.retry_delay)
+    }
+}
+
+/// What a hook may take: all its attempts and the pauses between them.
+pub fn claim_of(timeout: Duration, retries: u32, retry_delay: Duration) -> Duration {
+    let attempts = timeout.saturating_mul(retries.saturating_add(1));
+    attempts.saturating_add(retry_delay.saturating_mul(retries))
+}
+
 /// What a hook does.
 #[derive(Debug, Clone)]
 pub enum HookAction {
