@@ -52,6 +52,7 @@ sessions! {
     the_readme_is_true: "README.md";
     starting_is_true: "docs/start.md";
     stopping_is_true: "docs/stop.md";
+    health_is_true: "docs/health.md";
     logs_are_true: "docs/logs.md";
     running_is_true: "docs/running.md";
     checking_is_true: "docs/check.md";

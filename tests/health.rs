@@ -88,6 +88,12 @@ fn a_server_that_comes_up_late_goes_down_and_heals() {
     let (code, body) = ask(&address, "GET", "/readyz");
     assert_eq!(code, 503);
     assert!(body.contains("app-0"), "{body}");
+    // As soon as a check has said why, so does the answer.
+    within(SOON, "why it is not ready", || {
+        let (_, body) = ask(&address, "GET", "/readyz");
+        body.contains("app-0 not ready: readinessProbe: ")
+            .then_some(())
+    });
     assert_eq!(status(&address, "/livez"), 200);
     assert_eq!(status(&address, "/startupz"), 503, "web has not started");
     assert!(!podinit.lines().iter().any(own("web-0", "started")));
@@ -242,6 +248,7 @@ fn a_process_says_of_itself_how_it_is() {
           until [ -e go ]; do sleep 0.05; done
           {notify} 'READY=1
           STATUS=Serving 7 shops'
+          {notify} 'STATUS=Serving 8 shops'
           until [ -e sick ]; do sleep 0.05; {notify} WATCHDOG=1; done
           exec sleep infinity
       restartBackoff: {{initial: 10ms}}
@@ -256,8 +263,10 @@ fn a_process_says_of_itself_how_it_is() {
     std::fs::write(podinit.path("go"), "").unwrap();
     podinit.wait_started("web-0");
     wait_status(&address, "/readyz", 200);
-    let (_, body) = ask(&address, "GET", "/readyz?verbose");
-    assert!(body.contains("Serving 7 shops"), "{body}");
+    within(SOON, "the last status", || {
+        let (_, body) = ask(&address, "GET", "/readyz?verbose");
+        body.contains("app-0 ok: Serving 8 shops\n").then_some(())
+    });
     std::fs::remove_file(podinit.path("go")).unwrap();
     std::fs::write(podinit.path("sick"), "").unwrap();
     let why = "unhealthy: livenessProbe failed 2 times in a row";

@@ -92,12 +92,7 @@ impl Health {
 
     /// Why it is not ready, or what it says of itself.
     pub fn message(&self) -> Option<Arc<str>> {
-        let gate = match &self.startup {
-            Some(startup) if startup.result() != Some(true) => Some(startup),
-            _ => self.readiness.as_ref(),
-        };
-        let unmet = gate.filter(|gate| gate.result() != Some(true));
-        let Some(gate) = unmet else {
+        let Some(gate) = self.unmet() else {
             return self.said.status.clone();
         };
         let kind = gate.kind().field();
@@ -105,6 +100,23 @@ impl Health {
             Some(why) => format!("{kind}: {why}").into(),
             None => format!("{kind} has not passed yet").into(),
         })
+    }
+
+    /// What differs between two messages of the same probes.
+    pub fn words(&self) -> Option<&Arc<str>> {
+        match self.unmet() {
+            Some(gate) => gate.why(),
+            None => self.said.status.as_ref(),
+        }
+    }
+
+    /// The probe that it is not ready for.
+    fn unmet(&self) -> Option<&Checker> {
+        let gate = match &self.startup {
+            Some(startup) if startup.result() != Some(true) => Some(startup),
+            _ => self.readiness.as_ref(),
+        };
+        gate.filter(|gate| gate.result() != Some(true))
     }
 
     /// Why this probe failed, and how many times in a row.

@@ -1,6 +1,7 @@
 //! The admin port and the readiness file.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use crate::support::{As, SOON, Start, within};
 use crate::{NOBODY, WEB, ask, one_line, port_of};
@@ -16,13 +17,20 @@ fn every_endpoint_answers_and_nothing_else_does() {
     assert_eq!(status, 200);
     assert!(body.starts_with("[+]engine ok\n"), "{body}");
     assert!(body.ends_with("\nlivez check passed\n"), "{body}");
+    podinit.wait_started("web-0");
     for path in ["/readyz", "/startupz"] {
-        let (status, body) = ask(&address, "GET", path);
-        assert!(matches!(status, 200 | 503), "{path}: {status}");
-        assert!(body.ends_with('\n') && body.len() > 1, "{path}: {body:?}");
-        let (_, body) = ask(&address, "GET", &format!("{path}?verbose"));
-        assert!(body.contains("]plan "), "{path}: {body:?}");
+        becomes(&address, path, 200);
+        assert_eq!(ask(&address, "GET", path), (200, "ok\n".to_owned()));
     }
+    let verbose = |path: &str| ask(&address, "GET", &format!("{path}?verbose")).1;
+    assert_eq!(
+        verbose("/readyz"),
+        "[+]plan ok\n[+]shutdown ok\n[+]web-0 ok\nreadyz check passed\n"
+    );
+    assert_eq!(
+        verbose("/startupz"),
+        "[+]plan ok\n[+]web-0 ok\nstartupz check passed\n"
+    );
     for (method, path, wanted) in [
         ("GET", "/", 404),
         ("GET", "/v1/prestop", 404),
@@ -198,7 +206,138 @@ fn it_works_as_anybody_on_a_read_only_root() {
     );
 }
 
-/// That it comes and goes with the pod's readiness: unit tests of `http`.
+/// A Serving process that becomes ready, is unready for a while and serves during a drain; its file `up` decides.
+const SERVING: &str = "
+  terminationGracePeriodSeconds: 20
+  shutdown: {drain: 1s}
+  initProcesses: [{name: wait, command: [sh, -c, 'until [ -e go ]; do sleep 0.05; done']}]
+  processes:
+    - name: web
+      command: [sleep, infinity]
+      readinessProbe: {exec: {command: [test, -e, up]}, periodSeconds: 1, failureThreshold: 1}
+    - {name: queue, command: [sleep, infinity], traffic: Background}";
+
+/// Waits for a status.
+fn becomes(address: &str, path: &str, status: u16) {
+    within(SOON, &format!("{status} of {path}"), || {
+        (ask(address, "GET", path).0 == status).then_some(())
+    });
+}
+
+#[test]
+fn the_start_the_readiness_and_the_stop_of_a_pod_as_its_probes_see_them() {
+    let podinit = Start::spec(SERVING)
+        .env("PODINIT_ADMIN_ADDR", "127.0.0.1:0")
+        .env("PODINIT_READINESS_FILE", "ready")
+        .start();
+    let address = port_of(&podinit);
+    let file = podinit.path("ready");
+    let get = |path: &str| ask(&address, "GET", path);
+
+    podinit.wait_started("wait");
+    let waits = "wait not started: runs, and is not as far yet (init process)\nweb-0 not started: waits for its dependencies\n";
+    within(SOON, "who waits for whom", || {
+        (get("/startupz") == (503, waits.to_owned())).then_some(())
+    });
+    assert_eq!(get("/readyz").0, 503);
+    assert!(!file.exists());
+
+    std::fs::write(podinit.path("go"), "").unwrap();
+    becomes(&address, "/startupz", 200);
+    assert_eq!(get("/readyz").0, 503, "it has started and is not ready");
+    within(SOON, "why", || {
+        let why = "web-0 not ready: readinessProbe: exit code 1\n";
+        (get("/readyz") == (503, why.to_owned())).then_some(())
+    });
+    assert!(!file.exists());
+
+    std::fs::write(podinit.path("up"), "").unwrap();
+    becomes(&address, "/readyz", 200);
+    within(SOON, "the file", || file.exists().then_some(()));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "ready\n");
+
+    std::fs::remove_file(podinit.path("up")).unwrap();
+    becomes(&address, "/readyz", 503);
+    within(SOON, "the file to go", || (!file.exists()).then_some(()));
+    assert_eq!(get("/startupz").0, 200, "what has started stays started");
+
+    std::fs::write(podinit.path("up"), "").unwrap();
+    becomes(&address, "/readyz", 200);
+    within(SOON, "the file", || file.exists().then_some(()));
+
+    podinit.signal(15);
+    let t0 = Instant::now();
+    becomes(&address, "/readyz", 503);
+    within(SOON, "the file to go", || (!file.exists()).then_some(()));
+    let took = t0.elapsed();
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    let (status, body) = get("/readyz?verbose");
+    assert_eq!(status, 503);
+    assert!(
+        body.contains(
+            "[-]shutdown not ready: stopping on SIGTERM\n[+]wait ok (init process)\n[+]web-0 ok\n"
+        ),
+        "it serves on: {body}"
+    );
+    assert_eq!(get("/startupz").0, 200);
+    assert_eq!(get("/livez").0, 200);
+    let finished = podinit.finish(SOON);
+    assert_eq!(finished.code, 0, "{}", finished.story());
+    assert!(!finished.dir().join("ready").exists());
+}
+
+#[test]
+fn background_processes_do_not_count() {
+    let podinit = Start::spec(
+        "
+  processes:
+    - {name: web, command: [sleep, infinity]}
+    - {name: queue, command: ['false'], traffic: Background, restartPolicy: Never}
+    - {name: slow, command: [sleep, infinity], traffic: Background, startupProbe: {exec: {command: ['false']}, failureThreshold: 1000}}",
+    )
+    .env("PODINIT_ADMIN_ADDR", "127.0.0.1:0")
+    .start();
+    let address = port_of(&podinit);
+    becomes(&address, "/readyz", 200);
+    becomes(&address, "/startupz", 200);
+    within(SOON, "what is said of them", || {
+        let (status, body) = ask(&address, "GET", "/readyz?verbose");
+        (status == 200
+            && body.contains("[ ]queue-0 not ready: exit code 1 (Background)\n")
+            && body.contains("[ ]slow-0 not ready: startupProbe: exit code 1 (Background)\n"))
+        .then_some(())
+    });
+    // One that was to complete has not.
+    assert_eq!(podinit.stop().code, 143);
+}
+
+#[test]
+fn what_failed_for_good_makes_the_pod_unready_and_what_completed_does_not() {
+    let podinit = Start::spec(
+        "
+  processes:
+    - {name: once, command: ['true'], restartPolicy: OnFailure}
+    - {name: web, command: [sh, -c, 'until [ -e fail ]; do sleep 0.05; done; exit 3'], restartPolicy: Never}
+    - {name: db, command: [sleep, infinity]}",
+    )
+    .env("PODINIT_ADMIN_ADDR", "127.0.0.1:0")
+    .start();
+    let address = port_of(&podinit);
+    becomes(&address, "/readyz", 200);
+    podinit.wait_for("once to complete", |line| {
+        line.is_own("once-0", "completed")
+    });
+    assert_eq!(ask(&address, "GET", "/readyz").0, 200);
+    std::fs::write(podinit.path("fail"), "").unwrap();
+    becomes(&address, "/readyz", 503);
+    let (_, body) = ask(&address, "GET", "/readyz");
+    assert!(
+        body.starts_with("web not ready: web-0 failed for good: exit code 3\n"),
+        "{body}"
+    );
+    podinit.stop();
+}
+
 #[test]
 fn a_readiness_file_of_an_earlier_life_is_removed() {
     for by_flag in [true, false] {

@@ -4,9 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::{As, Start};
+use crate::support::{As, SOON, Start, within};
 use crate::{NOBODY, WEB, one_line, prestop};
 
 #[test]
@@ -142,7 +142,53 @@ fn prestop_is_answered_at_once() {
         "{output:?}"
     );
     assert!(took < Duration::from_secs(2), "{took:?}");
-    assert_eq!(podinit.stop().code, 0);
+    let finished = podinit.finish(SOON);
+    assert_eq!(finished.code, 0, "{}", finished.story());
+    assert!(finished.has(|line| line.get("message") == "stopping on podinit prestop"));
+    assert_eq!(
+        finished.summary().get("message"),
+        "finished: stopped by podinit prestop"
+    );
+}
+
+/// The kubelet sends TERM when the hook has ended: the clock runs since the hook.
+#[test]
+fn a_term_after_prestop_changes_nothing() {
+    let podinit = Start::spec(
+        "  terminationGracePeriodSeconds: 20\n  shutdown: {drain: 3s}\n  processes: [{name: web, command: [sleep, infinity]}]",
+    )
+    .start();
+    podinit.wait_started("web-0");
+    let path = podinit.path("podinit.sock");
+    let socket = [("PODINIT_SOCKET", path.to_str().unwrap())];
+    let t0 = Instant::now();
+    assert!(prestop(&[], &socket).0.status.success());
+    let deadline = podinit.path("state/deadline/web-0");
+    let told = within(SOON, "the deadline", || {
+        std::fs::read_to_string(&deadline).ok()
+    });
+    within(SOON, "a second", || {
+        (t0.elapsed() > Duration::from_secs(1)).then_some(())
+    });
+    podinit.signal(15);
+    podinit.wait_for("an answer to it", |line| {
+        line.get("message") == "SIGTERM again: the stop goes on"
+    });
+    // Asked twice it says so, and goes on.
+    assert!(prestop(&[], &socket).0.status.success());
+    assert_eq!(std::fs::read_to_string(&deadline).unwrap(), told);
+    let finished = podinit.finish(SOON);
+    let whole = t0.elapsed();
+    assert_eq!(finished.code, 0, "{}", finished.story());
+    let stops: Vec<&str> = (finished.lines.iter())
+        .map(|line| line.get("message"))
+        .filter(|message| message.starts_with("stopping on "))
+        .collect();
+    assert_eq!(stops, ["stopping on podinit prestop"]);
+    // Three seconds from the hook on, not from the signal.
+    let used = finished.summary().number("stopSeconds").unwrap();
+    assert!((3.0..3.9).contains(&used), "{used}");
+    assert!(whole < Duration::from_millis(3_900), "{whole:?}");
 }
 
 #[test]

@@ -63,10 +63,28 @@ fn fits(want: &[Option<String>], got: &[String]) -> bool {
 /// Keys whose whole numbers differ from run to run.
 const LOOSE: [&str; 4] = ["pid=", "\"pid\":", "maxRssBytes=", "\"maxRssBytes\":"];
 
-/// The line without what differs from run to run: times, durations, process ids, numbers with a fraction.
+/// How wide the bar of a stage is.
+const BAR: usize = 40;
+
+/// A line with a bar of the report of a stop, whose length depends on the time: one that stands for all of them, with the
+/// time behind it close to it.
+fn without_bar(line: &str) -> String {
+    let bar = |at: usize| {
+        let cells = line.get(at + 1..at + 1 + BAR)?;
+        let behind = line[at + 1 + BAR..].strip_prefix('|')?;
+        let drawn = cells.chars().all(|c| " =X".contains(c)) && cells.contains(['=', 'X']);
+        drawn.then(|| format!("{}|BAR| {}", &line[..at], behind.trim_start()))
+    };
+    let mut places = line.match_indices('|');
+    let shown = places.find_map(|(at, _)| bar(at));
+    shown.unwrap_or_else(|| line.to_owned())
+}
+
+/// The line without what differs from run to run: times, durations, process ids, numbers with a fraction, bars.
 fn plain(line: &str) -> String {
+    let line = without_bar(line.trim_end());
     let mut out = String::new();
-    let mut rest = line.trim_end();
+    let mut rest = line.as_str();
     while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
@@ -142,6 +160,10 @@ mod tests {
                 "{\"time\":\"2020-01-01T00:00:00.000000Z\",\"pid\":12}",
             ),
             ("seconds=0.005", "seconds=1.25"),
+            (
+                "11:16:22.479 podinit |   db-0  |    ===X                                |   1.7ms  SIGTERM",
+                "11:16:22.479 podinit |   db-0  |                                    ====|   12ms  SIGTERM",
+            ),
         ] {
             assert_eq!(plain(one), plain(other));
         }

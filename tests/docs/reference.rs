@@ -47,18 +47,11 @@ const VALUES: [(&str, &str, &str); 7] = [
 ];
 
 /// What the descriptions of fields cannot say: how far this version is.
-const NOTES: [(&str, &str, &str); 2] = [
-    (
-        "Process",
-        "maxReplicas",
-        "Only checked so far: there is no `podinit scale` yet.",
-    ),
-    (
-        "Process",
-        "onFailure",
-        "MarkUnready is the same as Ignore until podinit answers readiness probes.",
-    ),
-];
+const NOTES: [(&str, &str, &str); 1] = [(
+    "Process",
+    "maxReplicas",
+    "Only checked so far: there is no `podinit scale` yet.",
+)];
 
 /// The object whose fields all kinds of processes have; there is none in the schema.
 const COMMON: &str = "Every kind of process";

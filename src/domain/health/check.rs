@@ -243,8 +243,14 @@ impl Checker {
         } else {
             self.probe.failure_threshold
         };
+        let unheard = self.result.is_none() && self.kind == ProbeKind::Readiness;
         if count >= enough && self.result != Some(passed) {
-            self.conclude(passed)
+            let change = self.conclude(passed);
+            // What was not ready yet still is not: it is only said why.
+            match change {
+                Change::Failed if unheard && first => Change::FirstFailure,
+                change => change,
+            }
         } else if first && !passed {
             Change::FirstFailure
         } else {

@@ -307,6 +307,23 @@ fn a_first_probe_that_fails_and_then_heals_is_ready_within_a_period() {
 }
 
 #[test]
+fn why_it_is_not_ready_is_said_also_when_one_failure_counts() {
+    let mut probe = probe();
+    probe.failure_threshold = 1;
+    let rig = life(Readiness, probe, 50.0, &answers(&[BAD, BAD, OK, BAD, OK]));
+    let failing = Verdict::Failing(Readiness, "refused".into());
+    // Once; then it becomes ready, unready and ready.
+    let changed = Verdict::Changed;
+    let expected = [
+        (0.0, failing),
+        (20.0, changed.clone()),
+        (30.0, changed.clone()),
+        (40.0, changed),
+    ];
+    assert_eq!(rig.verdicts, expected);
+}
+
+#[test]
 fn an_answer_of_another_check_counts_for_nothing() {
     let mut rig = Rig::new(&only(Readiness, probe()));
     rig.run(0.0, &answers(&[None]));

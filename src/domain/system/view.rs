@@ -36,6 +36,7 @@ pub(super) struct Glance {
     started: bool,
     ready: bool,
     restarts: u64,
+    words: Option<Arc<str>>,
 }
 
 impl Glance {
@@ -45,6 +46,7 @@ impl Glance {
             started: machine.is_started(),
             ready: machine.is_ready(),
             restarts: machine.restarts(),
+            words: machine.words(),
         }
     }
 }

@@ -153,9 +153,9 @@ pub struct Dependency {
     #[schemars(length(min = 1, max = 63), regex(pattern = crate::spec::units::NAME_PATTERN))]
     pub name: String,
 
-    /// Started: executed, and the startupProbe passed if there is one. Ready: ready by its probe and minReadySeconds,
-    /// without a probe the same as Started. Completed: every instance ended with success. Exited: ended for good, with
-    /// any code. Default Ready.
+    /// Started: executed, and the startupProbe passed if there is one. Ready: also its postStart hook is done and its
+    /// readinessProbe has passed, as far as it has them, for minReadySeconds. Completed: every instance ended with success.
+    /// Exited: ended for good, with any code. Default Ready.
     #[serde(default)]
     pub condition: Condition,
 
@@ -170,7 +170,7 @@ pub struct Dependency {
 pub enum Condition {
     /// Executed, and the startup probe passed if there is one.
     Started,
-    /// Ready by its probe and minReadySeconds; without a probe the same as Started.
+    /// Started, its postStart hook is done and its readinessProbe has passed, as far as it has them, for minReadySeconds.
     #[default]
     Ready,
     /// Every instance ended with a success exit code.

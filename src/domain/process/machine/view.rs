@@ -98,6 +98,14 @@ impl Machine {
         }
     }
 
+    /// What its message is made of, as far as no phase tells: cheap enough to be looked at after each step.
+    pub fn words(&self) -> Option<Arc<str>> {
+        match &self.phase {
+            Phase::Running { health, .. } => health.words().cloned(),
+            _ => None,
+        }
+    }
+
     /// Nothing of it runs, as far as the order of a stop is concerned: a KILL that was sent counts as gone.
     pub fn is_gone(&self) -> bool {
         match &self.phase {

@@ -4,6 +4,8 @@ use expect_test::expect;
 
 use super::deaf;
 use super::world::{World, hook, service, set};
+use crate::domain::event::Event;
+use crate::domain::id::RunId;
 use crate::domain::plan::{Condition, FailurePolicy, OnFailure, ProbeKind, SetHooks};
 use crate::domain::signal::Signal;
 
@@ -248,4 +250,35 @@ fn the_set_has_started_before_it_is_ready() {
     world.run_until(10.0);
     let begun = "003.000 spawn hook-announce";
     assert!(world.trace.contains(begun), "{}", world.trace);
+}
+
+#[test]
+fn others_see_at_once_what_a_process_says_of_itself_and_why_it_is_not_ready() {
+    let mut world = set(vec![
+        service("app"),
+        service("db").probe(ProbeKind::Readiness),
+    ])
+    .world()
+    .server("db", |seconds| seconds > 5.5);
+    let message = |world: &mut World, process: usize| {
+        let snapshot = world.snapshot();
+        snapshot.processes[process].instances[0].message.clone()
+    };
+    // Nothing but words changes from here on.
+    world.run_until(0.0);
+    world.snapshot();
+    world.run_until(1.5);
+    assert_eq!(
+        message(&mut world, 1).as_deref(),
+        Some("readinessProbe: refused")
+    );
+    for status in ["Did 1 job", "Did 2 jobs"] {
+        let text = format!("STATUS={status}");
+        let run = RunId(1);
+        world.at(2.0, Event::Notified { run, text });
+        world.run_until(2.0);
+        assert_eq!(message(&mut world, 0).as_deref(), Some(status));
+    }
+    world.run_until(6.5);
+    assert_eq!(message(&mut world, 1), None);
 }
