@@ -17,7 +17,7 @@
 //! | `core` (main) | the engine loop and the child table, on a current-thread runtime | takes signals, exits, timers and the mailbox |
 //! | `loader` | reads and resolves the spec, makes directories; ends with the load | one event into the mailbox |
 //! | `logs`, `logs-out` | read and frame the children's output; write it | a bounded command channel from the core |
-//! | `edge` | HTTP hooks; started by the first one | events into the mailbox |
+//! | `edge` | requests of probes and hooks; started by the first one | events into the mailbox |
 //! | `admin` | admin port, readiness file, control socket | reads published snapshots; messages into the mailbox |
 //! | `state` | writes files of the state directory; started by the first one | a bounded queue from the core |
 

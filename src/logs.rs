@@ -15,10 +15,10 @@
 //!
 //! | what | at most |
 //! |---|---|
-//! | lines, waiting and last ones | 8 MiB and one read; a stream 64 KiB, while output is blocked a read (64 KiB) more, when the run ends another 64 KiB |
+//! | lines, waiting and last ones | 8 MiB and one read; our own records 2 MiB; a stream 64 KiB, while output is blocked a read (64 KiB) more, when the run ends another 64 KiB |
 //! | unfinished lines | 2 MiB |
 //! | buffers for reading and writing | 256 KiB, and the line being formatted: six times `maxLineBytes` if it is all control characters |
-//! | commands | 1,024 records |
+//! | commands | 8,192 records |
 //!
 //! Nothing of it is allocated before it is needed.
 //!

@@ -87,7 +87,7 @@ impl Requests for Client {
         answer.place = Some(place);
         match self.jobs() {
             Ok(jobs) => {
-                answer.otherwise = Some("the edge thread failed".to_owned());
+                answer.otherwise = Some("internal error on the edge thread".to_owned());
                 // Refused: the thread has just died. The answer says so as it is dropped.
                 let _ = jobs.try_send(Job {
                     request,

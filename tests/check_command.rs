@@ -130,3 +130,66 @@ fn programs_see_one_object() {
         "#]],
     );
 }
+
+#[test]
+fn a_stop_that_does_not_fit_is_an_error_against_a_given_grace() {
+    let dir = files();
+    let text = GOOD.replace("[d]}", "[d], terminationGracePeriodSeconds: 24}");
+    std::fs::write(dir.path().join("long.yaml"), text).unwrap();
+    check(
+        dir.path(),
+        &["--grace", "30", "long.yaml"],
+        65,
+        &expect![[r#"
+            long.yaml:4:100: spec.processes[1].terminationGracePeriodSeconds: the longest chain of the stop needs 29s: drain 5s + c 24s, but --grace 30 leaves 28s
+              4 | ]}, {name: c, command: [d], terminationGracePeriodSeconds: 24}]}
+                |                                                            ^
+              help: raise the pod's terminationGracePeriodSeconds to at least 31, or lower terminationGracePeriodSeconds of `c`, which is 24s
+            long.yaml: 1 error
+        "#]],
+    );
+    check(
+        dir.path(),
+        &["-o", "json", "long.yaml"],
+        0,
+        &expect![[r#"
+            {
+              "files": [
+                {
+                  "file": "long.yaml",
+                  "valid": true,
+                  "problems": [
+                    {
+                      "severity": "warning",
+                      "origin": "long.yaml",
+                      "line": 4,
+                      "column": 100,
+                      "path": "spec.processes[1].terminationGracePeriodSeconds",
+                      "message": "the longest chain of the stop needs 29s: drain 5s + c 24s, but the 30s of a Pod that says nothing leaves 28s",
+                      "help": "raise the pod's terminationGracePeriodSeconds to at least 31, or lower terminationGracePeriodSeconds of `c`, which is 24s"
+                    }
+                  ]
+                }
+              ]
+            }
+        "#]],
+    );
+    check(
+        dir.path(),
+        &["--grace", "31", "long.yaml"],
+        0,
+        &expect![[r#"
+            long.yaml: valid: shop with 2 processes
+        "#]],
+    );
+    // What is invalid has no stop.
+    check(
+        dir.path(),
+        &["--grace", "0", "missing.yaml"],
+        65,
+        &expect![[r#"
+            missing.yaml: no such file
+            missing.yaml: 1 error
+        "#]],
+    );
+}

@@ -30,12 +30,11 @@ mod yaml;
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
 use page::{Mark, Page};
 use podinit::domain::plan::validate::NOT_SUPPORTED;
-use podinit::domain::shutdown::deadline::Deadlines;
-use podinit::domain::time::Mono;
+use podinit::domain::shutdown::table;
+use yaml::Verdict;
 
 /// One test a page, so that they run beside each other.
 macro_rules! sessions {
@@ -56,6 +55,7 @@ sessions! {
     logs_are_true: "docs/logs.md";
     running_is_true: "docs/running.md";
     checking_is_true: "docs/check.md";
+    planning_is_true: "docs/plan.md";
 }
 
 #[test]
@@ -90,8 +90,13 @@ fn every_yaml_block_is_accepted() {
     let mut count = 0;
     for page in page::all() {
         for block in page.blocks_in("yaml") {
-            let invalid = block.marks.contains(&Mark::Invalid);
-            yaml::check(&block.place, &block.text, invalid);
+            let has = |mark| block.marks.contains(&mark);
+            let verdict = match (has(Mark::Invalid), has(Mark::Warns)) {
+                (true, _) => Verdict::Invalid,
+                (false, true) => Verdict::Warns,
+                (false, false) => Verdict::Good,
+            };
+            yaml::check(&block.place, &block.text, verdict);
             count += 1;
         }
     }
@@ -104,7 +109,7 @@ fn every_example_is_accepted() {
     examples.push("examples/laravel/processset.yaml".into());
     for path in examples {
         let text = std::fs::read_to_string(page::root().join(&path)).unwrap();
-        yaml::check(path.to_str().unwrap(), &text, false);
+        yaml::check(path.to_str().unwrap(), &text, Verdict::Good);
     }
 }
 
@@ -137,34 +142,17 @@ fn the_changelog_lists_what_is_not_supported() {
     assert_eq!(listed, known, "the lines of CHANGELOG.md");
 }
 
-/// Seconds as the pages write them: three decimals at most.
-fn seconds(time: Duration) -> String {
-    let text = format!("{:.3}", time.as_secs_f64());
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// The rows of a table between two marks, without its head.
+fn rows<'p>(page: &'p Page, section: &str) -> Vec<&'p str> {
+    let rows = page.section(section).into_iter();
+    rows.filter(|row| row.starts_with("| ")).skip(1).collect()
 }
 
 #[test]
-fn the_table_of_stops_is_that_of_the_planner() {
+fn the_tables_of_stops_are_those_of_the_planner() {
     let page = Page::read(Path::new("docs/stop.md"));
-    let rows = page.section("stop table");
-    let mut made = Vec::new();
-    for grace in [0, 1, 2, 10, 30, 60, 3600] {
-        let second = Duration::from_secs(1);
-        let grace = Duration::from_secs(grace);
-        let at = Deadlines::new(Mono::ZERO, grace, second, Duration::ZERO);
-        made.push(format!(
-            "| {} | {} | {} | {} |",
-            grace.as_secs(),
-            seconds(at.end.since(at.finish_by)),
-            seconds(at.finish_by.since(at.t_kill)),
-            seconds(at.budget())
-        ));
-    }
-    let rows: Vec<&str> = rows
-        .into_iter()
-        .filter(|row| row.starts_with("| "))
-        .collect();
-    assert_eq!(rows[1..], made, "the rows of docs/stop.md");
+    assert_eq!(rows(&page, "stop table"), table::instants(), "docs/stop.md");
+    assert_eq!(rows(&page, "chain table"), table::chains(), "docs/stop.md");
 }
 
 #[test]

@@ -62,3 +62,16 @@ fn the_program_prints_what_is_committed() {
         format!("podinit {}\n", env!("CARGO_PKG_VERSION"))
     );
 }
+
+/// The picture of docs/plan.md.
+#[test]
+fn the_picture_of_the_laravel_example_is_fresh() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_podinit"))
+        .args(["plan", "-o", "svg", "examples/laravel/processset.yaml"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    expect_file!["../docs/plan.svg"].assert_eq(&String::from_utf8(output.stdout).unwrap());
+}

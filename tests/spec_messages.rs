@@ -222,6 +222,25 @@ fn probes() {
 }
 
 #[test]
+fn named_ports() {
+    check_process(
+        "livenessProbe: {tcpSocket: {port: web}}\nreadinessProbe: {grpc: {port: '9090'}}\nstartupProbe: {tcpSocket: {port: 0}}\n",
+        &expect![[r#"
+            processset.yaml:7:41: spec.processes[0].livenessProbe.tcpSocket.port: expected an integer from 1 to 65535, found "web"
+              7 |       livenessProbe: {tcpSocket: {port: web}}
+                |                                         ^
+              help: named ports belong to the container: write the number
+            processset.yaml:8:37: spec.processes[0].readinessProbe.grpc.port: expected an integer from 1 to 65535, found "9090"
+              8 |       readinessProbe: {grpc: {port: '9090'}}
+                |                                     ^
+              help: remove the quotes: 9090
+            processset.yaml:9:40: spec.processes[0].startupProbe.tcpSocket.port: expected an integer from 1 to 65535, found `0`
+              9 |       startupProbe: {tcpSocket: {port: 0}}
+                |                                        ^"#]],
+    );
+}
+
+#[test]
 fn names_and_dependencies() {
     let text = format!(
         "{HEAD}spec:\n  processes:\n    - {{name: PHP_FPM, command: [a]}}\n    - {{name: x, command: [a], dependsOn: [php-fpm]}}\n    - {{name: x, command: [b]}}\n"

@@ -44,6 +44,10 @@ class Candidate:
     def command(self, folder: Path, services: list[Service]) -> list[str | Path]:
         raise NotImplementedError
 
+    def environment(self, _folder: Path) -> dict[str, str]:
+        """What it needs beside the usual variables."""
+        return {}
+
     @property
     def package(self) -> str:
         """Its Debian package."""
@@ -90,6 +94,14 @@ class Podinit(Candidate):
         }
         file.write_text(json.dumps(spec, indent=1))
         return [self.binary, "-f", file]
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """With all that it has by default; more than one of them may run."""
+        return {
+            "PODINIT_ADMIN_ADDR": "127.0.0.1:0",
+            "PODINIT_SOCKET": str(folder / "podinit.sock"),
+            "PODINIT_STATE_DIR": str(folder / "state"),
+        }
 
     def version(self) -> str:
         answer = subprocess.run([self.binary, "version"], capture_output=True, text=True, check=False)

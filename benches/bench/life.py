@@ -52,7 +52,7 @@ class Life:
                 stdout=log if stdout is None else stdout,
                 stderr=log,
                 pass_fds=[write],
-                env=ENV,
+                env=ENV | candidate.environment(folder),
                 cwd="/",
                 start_new_session=True,
             )

@@ -4,18 +4,21 @@
  *   service fail OUT             say when it started, exit 1
  *   service lines N OUT          write N lines of 100 bytes to stdout, then as `up`
  *   service burst N GATE OUT     N orphans that all exit when the last writer closes the FIFO GATE, then as `up`
+ *   service serve PORT OUT       answer HTTP requests on 127.0.0.1, one a connection, until TERM
  *   service stream N GATE OUT    from then on N orphans one after the other, each exits at once, then as `up`
  *
  * Called as `run` (s6, runit) it takes these words from the file ./args: no shell runs between supervisor and service,
  * which is the best case for both.
  * A report is one line in OUT, a FIFO or a file: `up PID NANOSECONDS` (CLOCK_MONOTONIC, read first thing in main).
  */
+#include <arpa/inet.h>
 #include <err.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -139,6 +142,24 @@ static void stream(long n, const char *gate, const char *out) {
     report(out, "done", now());
 }
 
+/* Ends by TERM's default action. */
+static void serve(int port, const char *out, long long start) {
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 4096) < 0) err(70, "port");
+    report(out, "up", start);
+    for (char request[4096];;) {
+        int client = accept(fd, NULL, NULL);
+        if (client < 0) continue;
+        /* A connection without a request is a probe of the port. */
+        if (read(client, request, sizeof request) > 0 && write(client, answer, sizeof answer - 1) < 0) warn("answer");
+        close(client);
+    }
+}
+
 /* The words of ./args, where a supervisor runs a file and passes no arguments. */
 static int read_args(char **argv, int max) {
     static char text[4096];
@@ -166,6 +187,7 @@ int main(int argc, char **argv) {
         report(out, "up", start);
         return 1;
     }
+    if (strcmp(what, "serve") == 0 && argc == 4) serve(atoi(argv[2]), out, start);
     block_term(&term);
     if (strcmp(what, "up") == 0) {
         report(out, "up", start);

@@ -34,16 +34,23 @@ pub(super) fn run(_: &Args, surroundings: &Surroundings, err: &mut dyn Write) ->
 
 fn ask(surroundings: &Surroundings) -> Result<(), String> {
     let uid = nix::unistd::geteuid().as_raw();
-    let stream = socket::reach(&surroundings.control_socket(), uid, LIMIT)
-        .map_err(|error| error.to_string())?;
-    let answer = exchange(stream).map_err(|error| {
-        let why = match error.kind() {
-            io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
-            _ => error.to_string(),
-        };
-        format!("podinit did not answer: {why}; it may be stopping already, else see its log")
-    })?;
-    match understood(&answer) {
+    let place = surroundings.control_socket();
+    let stream = socket::reach(&place, uid, LIMIT).map_err(|error| error.to_string())?;
+    let why = match exchange(stream) {
+        Ok(answer) if !answer.is_empty() => return judge(&answer),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => "nothing in time".to_owned(),
+        Err(error) => error.to_string(),
+        Ok(_) => "nothing came".to_owned(),
+    };
+    // A podinit with nothing to stop may be gone before it has answered: that is what was asked for.
+    match socket::reach(&place, uid, LIMIT) {
+        Err(_) => Ok(()),
+        Ok(_) => Err(format!("podinit did not answer: {why}; see its log")),
+    }
+}
+
+fn judge(answer: &str) -> Result<(), String> {
+    match understood(answer) {
         Some((200, _)) => Ok(()),
         Some((status, body)) => Err(format!(
             "podinit did not take the request: {body} (status {status})"

@@ -15,7 +15,7 @@ pub mod host;
 pub mod probe;
 pub mod resolve;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod validate;
 
 /// What one pod's supervisor runs.
@@ -322,6 +322,19 @@ pub struct Hook {
     pub retry_delay: Duration,
     /// What a failure of the last attempt does.
     pub failure: FailurePolicy,
+}
+
+impl Hook {
+    /// What it may take: all its attempts and the pauses between them.
+    pub fn claim(&self) -> Duration {
+        claim_of(self.timeout, self.retries, self.retry_delay)
+    }
+}
+
+/// What a hook may take: all its attempts and the pauses between them.
+pub fn claim_of(timeout: Duration, retries: u32, retry_delay: Duration) -> Duration {
+    let attempts = timeout.saturating_mul(retries.saturating_add(1));
+    attempts.saturating_add(retry_delay.saturating_mul(retries))
 }
 
 /// What a hook does.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use expect_test::expect;
 use tokio::sync::mpsc;
 
 use super::MAILBOX;
@@ -15,7 +16,11 @@ use crate::domain::event::Event;
 use crate::domain::exit::{Exit, SpawnFailure, SpawnStep, Usage};
 use crate::domain::fact::Fact;
 use crate::domain::id::{Label, RunId};
-use crate::domain::plan::{GraceSource, Launch, LogRule, Plan, Request, SignalTarget};
+use crate::domain::plan::{
+    GraceSource, Launch, LogRule, Plan, ProbeKind, Request, SignalTarget, Traffic,
+};
+use crate::domain::process::phase::RunEnd;
+use crate::domain::shutdown::report::{DrainReport, HookReport, InstanceReport, StopReport};
 use crate::domain::signal::Signal;
 use crate::domain::system::tests::world::{secs, service, set};
 use crate::domain::system::{Config, System};
@@ -309,6 +314,67 @@ fn poll_once(future: impl Future) {
     let _ = std::pin::pin!(future).poll(&mut cx);
 }
 
+fn stop_report(label: Arc<Label>) -> StopReport {
+    let at = |seconds: f64| Some(secs(seconds));
+    let instance = InstanceReport {
+        label,
+        traffic: Traffic::Serving,
+        signal: Signal::QUIT,
+        asked: at(2.0),
+        signalled: at(2.5),
+        killed: at(4.0),
+        by_deadline: true,
+        exited: at(4.0),
+        gone: at(4.0),
+        how: Some(RunEnd::Exit(Exit::Code(3))),
+    };
+    StopReport {
+        why: "SIGTERM".to_owned(),
+        code: 124,
+        grace: secs(6.0),
+        source: GraceSource::Spec,
+        budget: secs(4.0),
+        shortened: false,
+        claims_cut: true,
+        used: secs(4.0),
+        drain: Some(DrainReport {
+            planned: secs(3.0),
+            took: secs(2.0),
+        }),
+        hooks: vec![HookReport {
+            name: "announce".into(),
+            took: secs(1.0),
+            failure: Some("exit code 1".to_owned()),
+        }],
+        instances: vec![instance],
+    }
+}
+
+/// The report for people, on a terminal and in the termination message.
+#[test]
+fn a_stop_is_told_in_lines() {
+    let label = Arc::new(Label {
+        process: "web".into(),
+        instance: "web-0".into(),
+    });
+    let report = stop_report(label);
+    let told = record(Fact::StopReported(Arc::new(report.clone())));
+    expect![[r#"
+        stopped in 4.0s of 4.0s
+        SIGTERM; budget 4.0s of 6.0s (spec.terminationGracePeriodSeconds), too short for all claims
+          announce |==========                              |   1.0s  exit code 1
+          drain    |====================                    |   2.0s  cut
+          web-0    |                    ===================X|   2.0s  SIGQUIT, SIGKILL at the set's deadline
+    "#]].assert_eq(&format!("{}\n{}\n", told.message, told.lines.join("\n")));
+    expect![[r#"
+        used 4.0s of 4.0s (grace 6.0s from spec.terminationGracePeriodSeconds), claims cut
+        drain: 2.0s (cut)
+        hook announce: exit code 1, took 1.0s
+        web-0: asked 2.0s, SIGQUIT 2.5s, SIGKILL 4.0s, exited 4.0s, exit code 3, took 2.0s
+    "#]]
+    .assert_eq(&(super::publish::report::brief(&report).join("\n") + "\n"));
+}
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "a list of every fact")]
 fn every_fact_has_words() {
@@ -413,6 +479,34 @@ fn every_fact_has_words() {
             signal: Signal::TERM,
         },
         Fact::Hurried,
+        Fact::DeadlineShortened {
+            budget: second,
+            shrunk: true,
+        },
+        Fact::StopReported(Arc::new(stop_report(label()))),
+        Fact::ProbeFailing {
+            label: label(),
+            probe: ProbeKind::Startup,
+            why: "refused".into(),
+        },
+        Fact::BecameReady {
+            label: label(),
+            took: second,
+        },
+        Fact::BecameUnready {
+            label: label(),
+            why: "status 503".into(),
+            failures: 3,
+        },
+        Fact::Unhealthy {
+            label: label(),
+            probe: ProbeKind::Liveness,
+            why: "status 503".into(),
+            failures: 3,
+        },
+        Fact::NotifyFailed {
+            why: "no socket".to_owned(),
+        },
         Fact::Finished {
             code: 0,
             reason: "all processes completed".to_owned(),
@@ -449,6 +543,13 @@ fn every_fact_has_words() {
         info stopping on SIGTERM
         info SIGTERM again: the stop goes on
         warn interrupted again: killing what is left
+        info the pod ends earlier: 1.0s in all
+        info stopped in 4.0s of 4.0s
+        info startupProbe fails: refused
+        info ready 1.0s after its start
+        warn not ready: readinessProbe failed 3 times in a row: status 503
+        warn unhealthy: livenessProbe failed 3 times in a row: status 503
+        error probes of the kind notify cannot pass: no socket for the sd_notify protocol: no socket
         info finished: all processes completed"#]]
     .assert_eq(&said.join("\n"));
 }

@@ -5,6 +5,7 @@
 //! for what does not, and the verdict last.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crate::domain::plan::{Kind, Traffic};
 use crate::domain::process::phase::PhaseKind;
@@ -56,6 +57,8 @@ struct Line<'a> {
     decides: bool,
     /// Said behind it.
     remark: &'static str,
+    /// What it says of itself when nothing is wrong.
+    said: Option<Arc<str>>,
 }
 
 /// Whether the start is over.
@@ -116,7 +119,10 @@ fn verdict(check: Check, passed: bool, mut lines: Vec<Line<'_>>, verbose: bool) 
         }
         // Writing into a String cannot fail.
         let _ = match &line.why {
-            None => writeln!(body, "{} ok{}", line.name, line.remark),
+            None => match &line.said {
+                Some(said) => writeln!(body, "{} ok{}: {said}", line.name, line.remark),
+                None => writeln!(body, "{} ok{}", line.name, line.remark),
+            },
             Some(why) => writeln!(
                 body,
                 "{} {}: {why}{}",
@@ -141,6 +147,7 @@ fn deciding(name: &str, why: Option<String>) -> Line<'_> {
         why,
         decides: true,
         remark: "",
+        said: None,
     }
 }
 
@@ -171,6 +178,7 @@ fn instances(process: &ProcessView, check: Check) -> impl Iterator<Item = Line<'
             why: (!is_fine).then(|| why(instance)),
             decides,
             remark,
+            said: instance.message.clone().filter(|_| is_fine),
         }
     })
 }

@@ -3,8 +3,6 @@
 //! Whoever holds the lock file beside it owns the path: a socket that is found there then is one of the dead, and is
 //! replaced. The lock file itself stays, as removing it would let two of them have it.
 
-#![expect(clippy::disallowed_methods, reason = "an adapter: it opens a socket")]
-
 use std::fmt;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -290,8 +288,9 @@ impl fmt::Display for Unreachable {
             .collect();
         write!(
             f,
-            "no podinit answers at {}; run it in podinit's own container, with the same PODINIT_SOCKET and TMPDIR",
-            paths.join(" or ")
+            "no podinit answers at {}; run it in podinit's own container, with the same PODINIT_SOCKET{}",
+            paths.join(" or "),
+            if paths.len() > 1 { " and TMPDIR" } else { "" }
         )
     }
 }

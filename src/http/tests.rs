@@ -47,7 +47,11 @@ impl Rig {
         let (sender, mailbox) = mpsc::channel(4);
         let notes: Arc<Mutex<Vec<Record>>> = Arc::default();
         let sink = Arc::clone(&notes);
-        let note: Note = Arc::new(move |record| sink.lock().unwrap().push(record));
+        let note: Note = Arc::new(move |record: Record| {
+            let is_panic = record.message.contains("/panic/");
+            sink.lock().unwrap().push(record);
+            assert!(!is_panic, "on purpose");
+        });
         let admin = start(wanted, uid, seen, sender, note).unwrap();
         Rig {
             snapshots,
@@ -311,6 +315,23 @@ fn connections_are_bounded_in_headers_time_and_number() {
     let mut kept = TcpStream::connect(rig.port).unwrap();
     let answer = exchange(&mut kept, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(status(&answer), "200");
+}
+
+#[test]
+fn after_a_panic_it_serves_on_the_same_port() {
+    let dir = tempfile::tempdir().unwrap();
+    // To tell that this file cannot be written panics, on the thread.
+    let file = dir.path().join("missing/panic/ready");
+    let rig = Rig::with_file(dir, file.clone());
+    rig.show(true);
+    within("a second start", || rig.notes.lock().unwrap().len() >= 2);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    assert_eq!(status(&rig.ask("GET", "/readyz")), "200");
+    assert_eq!(
+        status(&rig.control("GET / HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n")),
+        "404"
+    );
+    within("the file", || file.exists());
 }
 
 #[test]

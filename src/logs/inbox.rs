@@ -14,7 +14,7 @@ use crate::domain::time::Wall;
 use crate::ports::{LogPipes, Record};
 
 /// Records that may wait for the logs thread; it fetches them at once unless it is in trouble.
-const RECORDS: usize = 1024;
+const RECORDS: usize = 8192;
 /// Everything else that may wait.
 const COMMANDS: usize = 64 * 1024;
 

@@ -2,7 +2,7 @@
 //!
 //! A *source* is one stream of one instance; it outlives the instance's runs. Its lines are in a [`Ring`]. Rules:
 //!
-//! - A ring has [`RING`] bytes, all rings together [`TOTAL`]. When that is short, the largest rings lose history first, so
+//! - A ring has [`RING`] bytes, that of our own records [`OWN_RING`], all rings together [`TOTAL`]. When that is short, the largest rings lose history first, so
 //!   what a quiet instance said last stays.
 //! - `Block`: a source is not read while its ring is full of backlog, or while all of the memory is; nothing is lost.
 //! - `DropOldest`: a source is always read; when its ring is full of backlog its oldest lines go, counted.
@@ -28,6 +28,8 @@ use crate::ports::Record;
 
 /// Lines of one source, in bytes.
 pub(super) const RING: usize = 64 * 1024;
+/// Our own records, in bytes: a thousand processes that end at once are three thousand of them.
+pub(super) const OWN_RING: usize = 2 * 1024 * 1024;
 /// Lines of all sources, in bytes.
 pub(super) const TOTAL: usize = 8 * 1024 * 1024;
 /// Sources remembered; those without a pipe go beyond that.
@@ -203,8 +205,8 @@ impl Store {
             if lines.seq == seq {
                 let used = self.formatter.lines(&source.face, &lines, limit, out);
                 self.backlog -= used;
-                if source.ring.advance(used) && source.ring.size() > RING {
-                    self.change(id, |source| source.ring.trim(RING));
+                if source.ring.advance(used) && source.ring.size() > room::ring_of(id) {
+                    self.change(id, |source| source.ring.trim(room::ring_of(id)));
                 }
             } else {
                 let seq = lines.seq;

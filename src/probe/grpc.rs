@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 
-use self::message::{Serving, Unreadable};
+use self::message::{Health, Unreadable};
 use super::{Context, connect, driven};
 
 /// An answer has a few bytes.
@@ -22,13 +22,18 @@ const WORDS: usize = 200;
 /// The server does not know the method.
 const UNIMPLEMENTED: &str = "12";
 
+/// The health service's own answer for a service that it does not know.
+const NOT_FOUND: &str = "5";
+
 /// Why the request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("service unhealthy (responded with {0})")]
-    Unhealthy(Serving),
+    Unhealthy(Health),
     #[error("this server does not implement grpc.health.v1.Health{0}")]
     Unimplemented(String),
+    #[error("the server does not know this service (gRPC status NOT_FOUND){0}")]
+    NotFound(String),
     #[error("gRPC status {code}{words}")]
     Status { code: String, words: String },
     #[error("HTTP status {}, and no gRPC answer", .0.as_u16())]
@@ -67,7 +72,7 @@ pub(super) async fn ask(cx: &Context, port: u16, service: &str) -> Result<(), Er
         exchange(sender, request, message::request(service)),
     );
     match answer.await? {
-        Serving::Serving => Ok(()),
+        Health::Serving => Ok(()),
         other => Err(Error::Unhealthy(other)),
     }
 }
@@ -76,7 +81,7 @@ async fn exchange(
     sender: SendRequest<Bytes>,
     request: Request<()>,
     message: Vec<u8>,
-) -> Result<Serving, Error> {
+) -> Result<Health, Error> {
     let mut sender = sender.ready().await?;
     let (answer, mut body) = sender.send_request(request, false)?;
     body.send_data(message.into(), true)?;
@@ -100,14 +105,15 @@ fn outcome(headers: &HeaderMap) -> Result<Option<()>, Error> {
     let Some(code) = headers.get("grpc-status") else {
         return Ok(None);
     };
-    let words = headers
-        .get("grpc-message")
-        .map_or_else(String::new, |words| {
-            format!(": {}", message::decoded(words.as_bytes(), WORDS))
-        });
+    let words = headers.get("grpc-message");
+    let words = match words.map_or(&b""[..], |words| words.as_bytes()) {
+        b"" => String::new(),
+        words => format!(": {}", message::decoded(words, WORDS)),
+    };
     match code.to_str().unwrap_or_default() {
         "0" => Ok(Some(())),
         UNIMPLEMENTED => Err(Error::Unimplemented(words)),
+        NOT_FOUND => Err(Error::NotFound(words)),
         code => {
             let code = message::status_name(code).to_owned();
             Err(Error::Status { code, words })

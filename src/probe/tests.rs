@@ -237,7 +237,7 @@ fn one_request_too_many_is_answered_at_once() {
     assert_eq!(told.recv_timeout(LONG), Ok("opened"));
     // The end of the client ends its requests.
     drop(client);
-    let error = "the edge thread failed".to_owned();
+    let error = "internal error on the edge thread".to_owned();
     assert_eq!(responded(&mut mailbox), Err(error));
     assert_eq!(told.recv_timeout(LONG), Ok("closed"));
 }
@@ -253,7 +253,7 @@ fn a_task_that_panics_is_answered_and_the_thread_lives() {
         run: RunId(7),
         mailbox: sender,
         place: None,
-        otherwise: Some("the edge thread failed".to_owned()),
+        otherwise: Some("internal error on the edge thread".to_owned()),
     };
     tasks.block_on(&runtime, async {
         let task = tokio::task::spawn_local(async move {
@@ -262,7 +262,7 @@ fn a_task_that_panics_is_answered_and_the_thread_lives() {
         });
         assert!(task.await.unwrap_err().is_panic());
     });
-    let error = "the edge thread failed".to_owned();
+    let error = "internal error on the edge thread".to_owned();
     assert_eq!(responded(&mut mailbox), Err(error));
 }
 
@@ -298,5 +298,13 @@ fn many_requests_at_once_are_all_answered() {
     for _ in 0..500 {
         assert_eq!(responded(&mut mailbox), Ok(()));
     }
-    assert_eq!(client.places.available_permits(), UNANSWERED);
+    // Each has left its place.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let all = client.places.acquire_many(UNANSWERED as u32);
+        assert!(tokio::time::timeout(LONG, all).await.is_ok());
+    });
 }

@@ -20,12 +20,11 @@ pub(super) async fn open(
     stream: TcpStream,
 ) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let config = match cx.edge.tls.get() {
-        Some(config) => config,
-        None => {
-            let made = config().map_err(io::Error::other)?;
-            cx.edge.tls.get_or_init(|| Arc::new(made))
-        }
+    let config = if let Some(config) = cx.edge.tls.get() {
+        config
+    } else {
+        let made = config().map_err(io::Error::other)?;
+        cx.edge.tls.get_or_init(|| Arc::new(made))
     };
     cx.step.set(Step::Tls);
     let connector = TlsConnector::from(Arc::clone(config));

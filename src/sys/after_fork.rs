@@ -41,6 +41,8 @@ pub(super) struct Orders<'a> {
     pub(super) dir: *const c_char,
     /// stdin, stdout, stderr, all above 2; `None`: as they are.
     pub(super) stdio: Option<[RawFd; 3]>,
+    /// Signals to make default.
+    pub(super) signals: &'a [c_long],
     /// Paths to try, in this order.
     pub(super) candidates: &'a [*const c_char],
     /// With a null at the end.
@@ -126,7 +128,7 @@ unsafe fn obey(orders: &Orders<'_>) -> ! {
         stay_with_parent(orders);
         take_directory(orders);
         take_streams(orders);
-        be_as_new();
+        be_as_new(orders);
         execute(orders)
     }
 }
@@ -291,17 +293,14 @@ unsafe fn take_streams(orders: &Orders<'_>) {
 }
 
 /// Default dispositions, nothing blocked. A signal that came since the fork takes effect here.
-unsafe fn be_as_new() {
+unsafe fn be_as_new(orders: &Orders<'_>) {
     /// The kernel's struct sigaction: handler, flags, restorer, mask. All zeros is SIG_DFL without flags.
     static DEFAULT: [u64; 4] = [0; 4];
     // SAFETY: prepared memory of the size that the kernel wants.
     unsafe {
-        let mut number = 1;
-        while number <= 64 {
-            // KILL and STOP are refused, which is right.
+        for number in orders.signals {
             let action = (&raw const DEFAULT) as c_long;
-            call(libc::SYS_rt_sigaction, [number, action, 0, 8, 0]);
-            number = number.wrapping_add(1);
+            call(libc::SYS_rt_sigaction, [*number, action, 0, 8, 0]);
         }
         set_mask(&0, ptr::null_mut());
     }

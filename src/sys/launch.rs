@@ -1,6 +1,6 @@
 //! Turns a launch into the orders of a child: everything is looked up and laid out before the fork.
 
-use std::ffi::{CStr, CString, c_char, c_uint};
+use std::ffi::{CStr, CString, c_char, c_long, c_uint};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -20,6 +20,8 @@ pub(super) struct Base {
     pub(super) nofile: Rlimit,
     /// Our own supplementary groups, sorted.
     pub(super) groups: Vec<u32>,
+    /// Signals that are not default here.
+    pub(super) signals: Vec<c_long>,
 }
 
 /// The memory that the orders point to. Lives until the fork has returned.
@@ -77,6 +79,7 @@ impl<'a> Prepared<'a> {
                 .then(|| self.base.start_dir.as_raw_fd()),
             dir: launch.dir.as_ref().map_or(ptr::null(), |dir| dir.as_ptr()),
             stdio,
+            signals: &self.base.signals,
             candidates: &self.candidates,
             argv: self.argv.as_ptr(),
             envp: self.envp.as_ptr(),

@@ -1,7 +1,10 @@
 //! Makes this process fit to be PID 1, or to stand in for it: the first thing that `podinit run` and `podinit --` do,
 //! before any thread starts and anything is spawned.
 
-#![allow(unsafe_code, reason = "prctl(2), and descriptors that nobody owns yet")]
+#![allow(
+    unsafe_code,
+    reason = "settings of the C library, and descriptors that nobody owns yet"
+)]
 
 use std::fs::File;
 use std::io;
@@ -50,6 +53,7 @@ pub enum StartError {
 
 /// Takes hold of signals, descriptors, limits and the working directory.
 pub fn init(mode: SignalMode) -> Result<Start, StartError> {
+    one_heap();
     // Signals first: what comes before is lost for a PID 1, which has no default actions.
     mode.block().map_err(StartError::Signals)?;
     signals::reset_dispositions();
@@ -77,6 +81,16 @@ pub fn init(mode: SignalMode) -> Result<Start, StartError> {
         nofile: raise_nofile(),
         is_pid1,
     })
+}
+
+/// All threads share one heap, before there is a second thread: each further one costs every fork (and the exec after it)
+/// page tables of its own. Small pieces do not come from it anyway, but from what each thread keeps for itself.
+fn one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: numbers only.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 fn open_dir(path: &Path) -> io::Result<OwnedFd> {

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "signal sets and signalfd(2)")]
 
+use std::ffi::c_long;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -121,6 +122,22 @@ pub(super) fn reset_dispositions() {
             libc::sigaction(number, &raw const action, std::ptr::null_mut());
         }
     }
+}
+
+/// Signals whose disposition a child would have to reset: all that are not default here. Nothing changes them any more
+/// once podinit is fit to be PID 1.
+pub(super) fn not_default() -> Vec<c_long> {
+    (1..=64)
+        .filter(|number| {
+            // The kernel's struct sigaction, which begins with the handler; by the raw call, which knows the two signals
+            // of the C library too.
+            let mut action = [0_u64; 4];
+            let (no_new, old) = (std::ptr::null::<u64>(), action.as_mut_ptr());
+            // SAFETY: memory of the size that the kernel wants.
+            let result = unsafe { libc::syscall(libc::SYS_rt_sigaction, *number, no_new, old, 8) };
+            result != 0 || action[0] != libc::SIG_DFL as u64
+        })
+        .collect()
 }
 
 /// Stops podinit itself until somebody continues it, then forgets the CONT that did.

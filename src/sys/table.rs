@@ -38,7 +38,7 @@ use super::launch::Base;
 use super::pid1::Start;
 use super::pipes::{LogEnds, StatusPipe};
 use super::poller::{self, Poller, Ready};
-use super::signals::{SignalFd, SignalMode};
+use super::signals::{self, SignalFd, SignalMode};
 use super::terminal::Terminal;
 
 mod kept;
@@ -136,9 +136,9 @@ impl Table {
         let mut groups = super::host::own_groups();
         groups.sort_unstable();
         groups.dedup();
-        let signals = SignalFd::open(start.mode)?;
+        let signal_fd = SignalFd::open(start.mode)?;
         let poller = Poller::open()?;
-        poller.add(signals.as_fd(), Ready::Signals)?;
+        poller.add(signal_fd.as_fd(), Ready::Signals)?;
         let terminal = match start.mode {
             SignalMode::Set => None,
             SignalMode::Command => Terminal::of_stdin(),
@@ -149,12 +149,13 @@ impl Table {
                 start_dir: start.dir,
                 nofile: start.nofile,
                 groups,
+                signals: signals::not_default(),
             },
             mode: start.mode,
             is_pid1: start.is_pid1,
             null: null.into(),
             terminal,
-            signals,
+            signals: signal_fd,
             poller,
             runs: HashMap::new(),
             leaders: HashMap::new(),

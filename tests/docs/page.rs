@@ -43,6 +43,8 @@ pub enum Mark {
     File(String),
     /// `<!-- invalid -->`: a ProcessSet that has to be refused.
     Invalid,
+    /// `<!-- warns -->`: a ProcessSet that is taken with a warning.
+    Warns,
 }
 
 /// The top of the repository.
@@ -206,6 +208,7 @@ fn mark(comment: &str, place: &str) -> Option<Mark> {
         ("file", "") => panic!("{place}: which file?"),
         ("file", name) => Some(Mark::File(name.to_owned())),
         ("invalid", "") => Some(Mark::Invalid),
+        ("warns", "") => Some(Mark::Warns),
         _ => None,
     }
 }

@@ -47,8 +47,7 @@ const VALUES: [(&str, &str, &str); 7] = [
 ];
 
 /// What the descriptions of fields cannot say: how far this version is.
-const NOTES: [(&str, &str, &str); 4] = [
-    ("Shutdown", "drain", "It is 0s until then."),
+const NOTES: [(&str, &str, &str); 2] = [
     (
         "Process",
         "maxReplicas",
@@ -58,11 +57,6 @@ const NOTES: [(&str, &str, &str); 4] = [
         "Process",
         "onFailure",
         "MarkUnready is the same as Ignore until podinit answers readiness probes.",
-    ),
-    (
-        "Process",
-        "traffic",
-        "So far it decides which dependencies are refused and the default of onFailure; nothing is drained yet.",
     ),
 ];
 

@@ -4,15 +4,26 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Checks a block. `invalid`: it is a ProcessSet that has to be refused.
+/// What `podinit check` has to say to a ProcessSet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Good,
+    /// A warning.
+    Warns,
+    /// An error.
+    Invalid,
+}
+
+/// Checks a block.
 ///
 /// What has no `apiVersion` is taken for the body of a `spec`, and gets a process if it has none.
-pub fn check(place: &str, text: &str, invalid: bool) {
+pub fn check(place: &str, text: &str, verdict: Verdict) {
     if text.contains("\nkind: ProcessSet\n") {
-        return check_set(place, text, invalid);
+        return check_set(place, text, verdict);
     }
     if !text.contains("apiVersion:") {
-        return check_set(place, &whole(text), invalid);
+        return check_set(place, &whole(text), verdict);
     }
     for document in text.split("\n---\n") {
         let object: Value = serde_yaml::from_str(document)
@@ -30,7 +41,7 @@ pub fn check(place: &str, text: &str, invalid: bool) {
             .filter_map(|(_, file)| file.as_str())
         {
             if file.contains("kind: ProcessSet") {
-                check_set(place, file, false);
+                check_set(place, file, Verdict::Good);
             }
         }
     }
@@ -49,8 +60,8 @@ fn whole(spec: &str) -> String {
     text
 }
 
-/// Asks `podinit check`; a warning is as good as an error here.
-fn check_set(place: &str, text: &str, invalid: bool) {
+/// Asks `podinit check`.
+fn check_set(place: &str, text: &str, verdict: Verdict) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("processset.yaml");
     std::fs::write(&file, text).unwrap();
@@ -63,13 +74,12 @@ fn check_set(place: &str, text: &str, invalid: bool) {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let code = output.status.code();
-    if invalid {
-        assert_eq!(code, Some(65), "{place}: it is accepted\n{text}\n{said}");
-    } else {
-        let warns = said.contains("warning");
-        assert!(
-            code == Some(0) && !warns,
-            "{place}: {code:?}\n{text}\n{said}"
-        );
-    }
+    let warns = said.contains("warning");
+    let found = match code {
+        Some(0) if warns => Verdict::Warns,
+        Some(0) => Verdict::Good,
+        Some(65) => Verdict::Invalid,
+        code => panic!("{place}: {code:?}\n{said}"),
+    };
+    assert_eq!(found, verdict, "{place}:\n{text}\n{said}");
 }

@@ -80,6 +80,7 @@ impl Bare {
         let run = [PODINIT, "-f", file.to_str().unwrap()];
         let mut bare = Bare::new(mode, &[under, &run].concat());
         bare.command.current_dir(dir.path());
+        bare.command.envs(crate::support::apart(dir.path()));
         bare.keeps.push(dir);
         bare
     }

@@ -13,8 +13,11 @@
     reason = "each test binary uses a part of this; tests are at the edge"
 )]
 
+pub mod http;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -169,6 +172,7 @@ impl Start {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(&self.args);
         command.current_dir(self.dir.path());
+        command.envs(apart(self.dir.path()));
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),
@@ -227,6 +231,17 @@ impl Start {
     pub fn run(self) -> Finished {
         self.start().finish(SOON)
     }
+}
+
+/// What keeps podinits that run at the same time apart: no port, a socket and a state directory in this directory, which
+/// any user may write to from now on.
+pub fn apart(dir: &Path) -> [(&'static str, PathBuf); 3] {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+    [
+        ("PODINIT_ADMIN_ADDR", "off".into()),
+        ("PODINIT_SOCKET", dir.join("podinit.sock")),
+        ("PODINIT_STATE_DIR", dir.join("state")),
+    ]
 }
 
 fn read_lines(stdout: impl std::io::Read, sink: &(Mutex<Output>, Condvar)) {

@@ -1,6 +1,6 @@
 """The rows, in the order of the table. Each measures and gives back its lines."""
 
-from . import crash, idle, logs, orphans, restart, size, thousand, up
+from . import crash, idle, logs, orphans, probes, restart, size, thousand, up
 
 ROWS = {
     "up": up.measure,
@@ -9,6 +9,7 @@ ROWS = {
     "orphans": orphans.measure,
     "logs": logs.measure,
     "thousand": thousand.measure,
+    "probes": probes.measure,
     "crash": crash.measure,
     "size": size.measure,
 }

@@ -63,7 +63,8 @@ class Format(Candidate):
     name = "podinit"
 
     def __init__(self, podinit: Podinit, format_name: str):
-        self.command, self.stop_codes, self.format = podinit.command, podinit.stop_codes, format_name
+        self.command, self.environment = podinit.command, podinit.environment
+        self.stop_codes, self.format = podinit.stop_codes, format_name
 
 
 class Cat(Candidate):

@@ -6,7 +6,7 @@ use crate::spec::v1alpha1::ProcessSet;
 
 /// The set with this body of a `spec:`, which the loader has no complaints about.
 #[track_caller]
-pub(super) fn set(body: &str) -> ProcessSet {
+pub(in crate::domain) fn set(body: &str) -> ProcessSet {
     let body = body.replace('\n', "\n  ");
     let text = format!(
         "apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {{name: shop}}\nspec:\n  {body}\n"

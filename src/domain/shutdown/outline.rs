@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use super::planner::Stage;
-use crate::domain::plan::Traffic;
 use crate::domain::plan::graph::StartGraph;
 use crate::domain::plan::resolve::{drain, stop_hook_timeout};
+use crate::domain::plan::{Traffic, claim_of};
 use crate::spec::v1alpha1::{self as wire, ProcessSetSpec};
 
 /// A process, as far as a stop is concerned.
@@ -238,10 +238,8 @@ impl Parts {
                 }
             }
         }
-        let hooks = spec.hooks.pre_stop.iter().map(|hook| {
-            let timeout = stop_hook_timeout(hook.timeout_seconds, hook.sleep.as_ref());
-            (hook.name.clone(), timeout)
-        });
+        let hooks = spec.hooks.pre_stop.iter();
+        let hooks = hooks.map(|hook| (hook.name.clone(), claim(hook)));
         Parts {
             hooks: hooks.collect(),
             drain: drain(spec, in_kubernetes),
@@ -276,12 +274,14 @@ fn member(process: &wire::Process) -> Member {
     }
 }
 
-/// The sum of the timeouts of the set's postStop hooks.
+fn claim(hook: &wire::Hook) -> Duration {
+    let timeout = stop_hook_timeout(hook.timeout_seconds, hook.sleep.as_ref());
+    claim_of(timeout, hook.retries, hook.retry_delay.to_std())
+}
+
+/// What the set's postStop hooks may take.
 pub fn post_stop(spec: &ProcessSetSpec) -> Duration {
-    let hooks = spec.hooks.post_stop.iter();
-    hooks
-        .map(|hook| stop_hook_timeout(hook.timeout_seconds, hook.sleep.as_ref()))
-        .sum()
+    spec.hooks.post_stop.iter().map(claim).sum()
 }
 
 #[cfg(test)]

@@ -197,27 +197,6 @@ impl Board {
         self.entries[process.index()].dependencies.clone()
     }
 
-    /// All processes, each after every process that depends on it.
-    pub fn stop_order(&self) -> Vec<ProcessId> {
-        let mut left: Vec<usize> = self.entries.iter().map(|e| e.dependents.len()).collect();
-        let mut order: Vec<ProcessId> = (0..self.entries.len() as u32)
-            .map(ProcessId)
-            .filter(|process| left[process.index()] == 0)
-            .collect();
-        let mut next = 0;
-        while let Some(process) = order.get(next).copied() {
-            next += 1;
-            for on in &self.entries[process.index()].dependencies {
-                left[on.index()] -= 1;
-                if left[on.index()] == 0 {
-                    order.push(*on);
-                }
-            }
-        }
-        debug_assert_eq!(order.len(), self.entries.len(), "the plan is acyclic");
-        order
-    }
-
     /// Every dependent of a process is gone.
     pub fn dependents_gone(&self, process: ProcessId) -> bool {
         self.entries[process.index()]

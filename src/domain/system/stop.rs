@@ -264,6 +264,9 @@ impl System {
     /// What became of the stop; `None` where there was none to speak of.
     pub(super) fn stop_report(&self, outcome: &Outcome, now: Now) -> Option<StopReport> {
         let stop = self.stop.as_ref().filter(|_| !self.is_command())?;
+        if !stop.log.is_worth_telling() {
+            return None;
+        }
         let why = stop.cause.in_words()?.to_owned();
         let since_t0 = |at: Mono| at.since(stop.deadlines.t0);
         let drain = (!stop.drain.planned.is_zero()).then(|| DrainReport {

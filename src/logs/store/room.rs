@@ -2,11 +2,16 @@
 
 use std::cmp::Reverse;
 
-use super::{RING, Source, SourceId, Store, TOTAL};
+use super::{OURS, OWN_RING, RING, Source, SourceId, Store, TOTAL};
 use crate::domain::plan::Backpressure;
 
 /// What a source gets while memory is short, in bytes.
 const SCARCE: usize = 4 * 1024;
+
+/// What a source gets while there is memory, in bytes.
+pub(super) fn ring_of(id: SourceId) -> usize {
+    if id == OURS { OWN_RING } else { RING }
+}
 
 impl Store {
     /// Whether the source has room for a read more. `closing`: it is the last one, it may have a ring's size more.
@@ -35,7 +40,7 @@ impl Store {
         let limit = if self.size > TOTAL / 4 * 3 {
             RING.min((TOTAL / self.sources.len()).max(SCARCE))
         } else {
-            RING
+            ring_of(id)
         };
         let lossy = self.sources[id.0].policy == Backpressure::DropOldest;
         let mut lost = 0;

@@ -110,7 +110,7 @@ mod tests {
         let mut params = BTreeMap::new();
         while !bytes.is_empty() {
             let mut length = || {
-                let length = if bytes[0] < 0x80 {
+                if bytes[0] < 0x80 {
                     let length = usize::from(bytes[0]);
                     bytes = &bytes[1..];
                     length
@@ -119,8 +119,7 @@ mod tests {
                         u32::from_be_bytes([bytes[0] & 0x7f, bytes[1], bytes[2], bytes[3]]);
                     bytes = &bytes[4..];
                     length as usize
-                };
-                length
+                }
             };
             let (name, value) = (length(), length());
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();

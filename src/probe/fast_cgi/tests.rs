@@ -152,7 +152,7 @@ fn hostile_servers_end_in_one_error() {
     let port = server("127.0.0.1", |mut stream| {
         read(&mut stream);
         let mut record = Vec::new();
-        push(&mut record, kind::STDERR, &[b'x'; 65_535]);
+        push(&mut record, kind::STDERR, &vec![b'x'; 65_535]);
         while stream.write_all(&record).is_ok() {}
     });
     let error = asked(request(at(port))).unwrap_err();

@@ -10,7 +10,7 @@ const FRAME: usize = 5;
 
 /// What a server says of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::probe) enum Serving {
+pub(in crate::probe) enum Health {
     Unknown,
     Serving,
     NotServing,
@@ -19,14 +19,14 @@ pub(in crate::probe) enum Serving {
     Other(u64),
 }
 
-impl fmt::Display for Serving {
+impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Serving::Unknown => f.write_str("UNKNOWN"),
-            Serving::Serving => f.write_str("SERVING"),
-            Serving::NotServing => f.write_str("NOT_SERVING"),
-            Serving::ServiceUnknown => f.write_str("SERVICE_UNKNOWN"),
-            Serving::Other(number) => number.fmt(f),
+            Health::Unknown => f.write_str("UNKNOWN"),
+            Health::Serving => f.write_str("SERVING"),
+            Health::NotServing => f.write_str("NOT_SERVING"),
+            Health::ServiceUnknown => f.write_str("SERVICE_UNKNOWN"),
+            Health::Other(number) => number.fmt(f),
         }
     }
 }
@@ -64,7 +64,7 @@ fn push_varint(to: &mut Vec<u8>, mut value: u64) {
 }
 
 /// What a framed answer says. Fields of a later protocol are passed over.
-pub(super) fn answer(framed: &[u8]) -> Result<Serving, Unreadable> {
+pub(super) fn answer(framed: &[u8]) -> Result<Health, Unreadable> {
     let (frame, message) = framed.split_first_chunk().ok_or(Unreadable::Message)?;
     let [compressed, length @ ..]: [u8; FRAME] = *frame;
     if compressed != 0 {
@@ -75,11 +75,11 @@ pub(super) fn answer(framed: &[u8]) -> Result<Serving, Unreadable> {
     }
     let status = status(message).ok_or(Unreadable::Message)?;
     Ok(match status {
-        0 => Serving::Unknown,
-        1 => Serving::Serving,
-        2 => Serving::NotServing,
-        3 => Serving::ServiceUnknown,
-        other => Serving::Other(other),
+        0 => Health::Unknown,
+        1 => Health::Serving,
+        2 => Health::NotServing,
+        3 => Health::ServiceUnknown,
+        other => Health::Other(other),
     })
 }
 
@@ -182,20 +182,20 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let cases: &[(&[u8], Result<Serving, Unreadable>)] = &[
-            (b"\0\0\0\0\0", Ok(Serving::Unknown)),
-            (b"\0\0\0\0\x02\x08\x00", Ok(Serving::Unknown)),
-            (b"\0\0\0\0\x02\x08\x01", Ok(Serving::Serving)),
-            (b"\0\0\0\0\x02\x08\x02", Ok(Serving::NotServing)),
-            (b"\0\0\0\0\x02\x08\x03", Ok(Serving::ServiceUnknown)),
-            (b"\0\0\0\0\x03\x08\x80\x01", Ok(Serving::Other(128))),
+        let cases: &[(&[u8], Result<Health, Unreadable>)] = &[
+            (b"\0\0\0\0\0", Ok(Health::Unknown)),
+            (b"\0\0\0\0\x02\x08\x00", Ok(Health::Unknown)),
+            (b"\0\0\0\0\x02\x08\x01", Ok(Health::Serving)),
+            (b"\0\0\0\0\x02\x08\x02", Ok(Health::NotServing)),
+            (b"\0\0\0\0\x02\x08\x03", Ok(Health::ServiceUnknown)),
+            (b"\0\0\0\0\x03\x08\x80\x01", Ok(Health::Other(128))),
             // The last one counts; others are passed over, of each wire type.
-            (b"\0\0\0\0\x04\x08\x02\x08\x01", Ok(Serving::Serving)),
-            (b"\0\0\0\0\x06\x12\x02zz\x08\x01", Ok(Serving::Serving)),
-            (b"\0\0\0\0\x04\x10\x05\x08\x01", Ok(Serving::Serving)),
+            (b"\0\0\0\0\x04\x08\x02\x08\x01", Ok(Health::Serving)),
+            (b"\0\0\0\0\x06\x12\x02zz\x08\x01", Ok(Health::Serving)),
+            (b"\0\0\0\0\x04\x10\x05\x08\x01", Ok(Health::Serving)),
             (b"\0\0\0\0\x07\x1512345\x08", Err(Unreadable::Message)),
-            (b"\0\0\0\0\x07\x151234\x08\x01", Ok(Serving::Serving)),
-            (b"\0\0\0\0\x0b\x1112345678\x08\x01", Ok(Serving::Serving)),
+            (b"\0\0\0\0\x07\x151234\x08\x01", Ok(Health::Serving)),
+            (b"\0\0\0\0\x0b\x1112345678\x08\x01", Ok(Health::Serving)),
             (b"\x01\0\0\0\x02\x08\x01", Err(Unreadable::Compressed)),
             (b"", Err(Unreadable::Message)),
             (b"\0\0\0\0", Err(Unreadable::Message)),
@@ -244,7 +244,7 @@ mod tests {
 
         #[test]
         fn a_request_is_a_message_that_can_be_skipped(service in ".{0,300}") {
-            prop_assert_eq!(answer(&request(&service)), Ok(Serving::Unknown));
+            prop_assert_eq!(answer(&request(&service)), Ok(Health::Unknown));
         }
     }
 }

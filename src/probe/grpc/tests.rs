@@ -27,7 +27,8 @@ fn status(headers: &mut hyper::HeaderMap, status: Option<(&'static str, &'static
     }
 }
 
-fn answer(does: Does, stream: &mut Stream) {
+/// Gives back what a dropped end would make of an answer that goes on.
+fn answer(does: Does, stream: &mut Stream) -> Option<h2::SendStream<hyper::body::Bytes>> {
     let mut head = hyper::Response::new(());
     head.headers_mut()
         .insert("content-type", "application/grpc".parse().unwrap());
@@ -52,9 +53,11 @@ fn answer(does: Does, stream: &mut Stream) {
         Does::Endless => {
             let mut sender = stream.send_response(head, false).unwrap();
             sender.send_data(vec![0; 1 << 20].into(), false).unwrap();
+            return Some(sender);
         }
         Does::Reset => stream.send_reset(h2::Reason::REFUSED_STREAM),
     }
+    None
 }
 
 /// The outcome for a server that does this. It checks the request.
@@ -68,6 +71,7 @@ fn outcome(does: Does) -> Result<(), String> {
             stream.set_nonblocking(true).unwrap();
             let stream = tokio::net::TcpStream::from_std(stream).unwrap();
             let mut connection = h2::server::handshake(stream).await?;
+            let mut open = Vec::new();
             while let Some(request) = connection.accept().await {
                 let (request, mut stream) = request?;
                 let uri = request.uri().to_string();
@@ -76,7 +80,7 @@ fn outcome(does: Does) -> Result<(), String> {
                 assert_eq!(request.method(), "POST");
                 assert_eq!(request.headers()["content-type"], "application/grpc");
                 assert_eq!(request.headers()["te"], "trailers");
-                answer(does, &mut stream);
+                open.extend(answer(does, &mut stream));
             }
             Ok(())
         });
@@ -126,12 +130,12 @@ fn a_grpc_status_is_told_from_the_head_and_from_the_trailers() {
         (
             "12",
             "",
-            "this server does not implement grpc.health.v1.Health: ",
+            "this server does not implement grpc.health.v1.Health",
         ),
         (
             "5",
             "unknown%20service",
-            "gRPC status NOT_FOUND: unknown service",
+            "the server does not know this service (gRPC status NOT_FOUND): unknown service",
         ),
         ("14", "down", "gRPC status UNAVAILABLE: down"),
         ("77", "x", "gRPC status 77: x"),

@@ -105,6 +105,8 @@ fn closes(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
+    type Given = &'static [(&'static str, &'static str)];
+
     /// The lines of a request, sorted, for these given headers.
     fn lines(given: &[(&str, &str)], referer: Option<&str>) -> Result<Vec<String>, Error> {
         let get = HttpGet {
@@ -131,7 +133,7 @@ mod tests {
     fn headers_are_those_of_the_kubelet() {
         let ours = concat!("user-agent: podinit/", env!("CARGO_PKG_VERSION"));
         let (accept, close, host) = ("accept: */*", "connection: close", "host: [::1]:80");
-        let cases: &[(&[(&str, &str)], &[&str])] = &[
+        let cases: &[(Given, &[&str])] = &[
             (&[], &[accept, close, host, ours]),
             (&[("HOST", "shop")], &[accept, close, "host: shop", ours]),
             (&[("Host", "")], &[accept, close, host, ours]),

@@ -57,19 +57,9 @@ pub(super) fn draw(drawing: &Drawing, canvas: &mut Canvas) {
         canvas.text(left + 6.0, y + 14.0, class, &name(start));
         waits(drawing, start, (left + 6.0 + wide + 16.0, y + 14.0), canvas);
     }
-    for (at, start) in drawing.starts.iter().enumerate() {
-        for wait in &start.waits {
-            let middle = |at: usize| top + (at as f64 + 0.5) * ROW;
-            // Towards the ends of the row, so that arrows out and in are told apart.
-            let (from, to) = (middle(wait.on) + 3.0, middle(at) - 2.0);
-            let reach = left - (ARROWS.0 - 12.0 + 3.0 * at.abs_diff(wait.on) as f64).min(arrows);
-            let way = drawing.way.windows(2).any(|two| two == [wait.on, at]);
-            let class = if way { "edge way" } else { "edge" };
-            let _ = writeln!(
-                canvas.body,
-                "  <path d=\"M{left:.1} {from:.1} C{reach:.1} {from:.1} {reach:.1} {to:.1} {left:.1} {to:.1}\" class=\"{class}\" marker-end=\"url(#to)\"/>"
-            );
-        }
+    // The longest way lies over the others.
+    for way in [false, true] {
+        edges(drawing, (left, arrows, top), way, canvas);
     }
     canvas.y = top + drawing.starts.len() as f64 * ROW;
     if drawing.way.len() > 1 {
@@ -77,6 +67,26 @@ pub(super) fn draw(drawing: &Drawing, canvas: &mut Canvas) {
             "small",
             &format!("bold: the longest way: {}", drawing.way_in_words()),
         );
+    }
+}
+
+/// The arrows that are on the longest way, or those that are not.
+fn edges(drawing: &Drawing, (left, arrows, top): (f64, f64, f64), way: bool, canvas: &mut Canvas) {
+    let middle = |at: usize| top + (at as f64 + 0.5) * ROW;
+    for (at, start) in drawing.starts.iter().enumerate() {
+        for wait in &start.waits {
+            if way != drawing.way.windows(2).any(|two| two == [wait.on, at]) {
+                continue;
+            }
+            // Towards the ends of the row, so that arrows out and in are told apart.
+            let (from, to) = (middle(wait.on) + 3.0, middle(at) - 2.0);
+            let reach = left - (ARROWS.0 - 12.0 + 3.0 * at.abs_diff(wait.on) as f64).min(arrows);
+            let class = if way { "edge way" } else { "edge" };
+            let _ = writeln!(
+                canvas.body,
+                "  <path d=\"M{left:.1} {from:.1} C{reach:.1} {from:.1} {reach:.1} {to:.1} {left:.1} {to:.1}\" class=\"{class}\" marker-end=\"url(#to)\"/>"
+            );
+        }
     }
 }
 

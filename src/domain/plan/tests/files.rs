@@ -24,17 +24,10 @@ fn what_is_wrong_with_a_set_of_every_field() {
     expect![[r#"
         spec.revision: not supported yet
         spec.rollout: not supported yet
-        spec.shutdown.drain: not supported yet
         spec.cronProcesses: not supported yet
         spec.sidecars: not supported yet
         spec.initProcesses[0].scope: not supported yet
         spec.initProcesses[0].runKey: not supported yet
-        spec.processes[0].startupProbe: not supported yet
-        spec.processes[0].livenessProbe: not supported yet
-        spec.processes[0].readinessProbe: not supported yet
-        spec.processes[1].readinessProbe: not supported yet
-        spec.processes[2].readinessProbe: not supported yet
-        spec.processes[0].minReadySeconds: not supported yet
         spec.processes[0].updateStrategy: not supported yet
         spec.processes[0].maxMemory: not supported yet
         spec.processes[1].phpFpm: not supported yet
@@ -44,7 +37,10 @@ fn what_is_wrong_with_a_set_of_every_field() {
         spec.logging.multiline: not supported yet
         spec.logging.level: not supported yet
         spec.logging.files: not supported yet
-        spec.hooks.postStart[0].httpGet.scheme: not supported yet
+        warning: spec.processes[0].startupProbe.tcpSocket.port: all instances are asked at port 6379, but portBase gives each its own
+          help: leave out `port`
+        warning: spec.processes[0].livenessProbe.grpc.port: all instances are asked at port 9090, but portBase gives each its own
+          help: leave out `port`
         spec.envFrom[0].directory.path: failed to read `/run/secrets/db`: it was not read
         spec.envFrom[1].file.path: failed to read `.env`: it was not read
         spec.env[1].valueFrom.file.path: failed to read `/run/secrets/app-key`: it was not read

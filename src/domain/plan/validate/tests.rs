@@ -238,10 +238,7 @@ fn the_set_as_a_whole() {
     ));
     expect(
         &drain,
-        &[
-            "spec.shutdown.drain: not supported yet",
-            "spec.shutdown.drain: 5s is over terminationGracePeriodSeconds, which is 4",
-        ],
+        &["spec.shutdown.drain: 5s is over terminationGracePeriodSeconds, which is 4"],
     );
     let nul = problems(&format!(
         "directories: [{{path: \"a\\0b\"}}]\nenv: [{{name: A, value: \"\\0\"}}, {{name: PODINIT_CONFIG, value: x}}]\nprocesses: [{APP}]"
@@ -410,6 +407,133 @@ initProcesses: [{name: i, command: [a], lifecycle: {preStart: {httpGet: {path: /
         &[
             "spec.hooks.preStart[0].httpGet: expected a port",
             "spec.initProcesses[0].lifecycle.preStart.httpGet: expected a port",
+        ],
+    );
+}
+
+const PROBES: &[(&str, &[&str])] = &[
+    (
+        "portBase: 9000, startupProbe: {notify: {}}, livenessProbe: {tcpSocket: {}, timeoutSeconds: 20}, readinessProbe: {grpc: {}, successThreshold: 2}",
+        &[],
+    ),
+    (
+        "livenessProbe: {fastCgi: {address: '127.0.0.1:9000', path: /ping, query: json}}, readinessProbe: {fastCgi: {address: '[::1]:9000'}}, startupProbe: {fastCgi: {address: /run/php.sock}}",
+        &[],
+    ),
+    (
+        "startupProbe: {notify: {}, successThreshold: 2}, livenessProbe: {notify: {}, successThreshold: 3}",
+        &[
+            "startupProbe.successThreshold: expected 1, found 2: only a readinessProbe can ask for more",
+            "livenessProbe.successThreshold: expected 1, found 3: only a readinessProbe can ask for more",
+        ],
+    ),
+    (
+        "readinessProbe: {notify: {}, terminationGracePeriodSeconds: 5}",
+        &[
+            "readinessProbe.terminationGracePeriodSeconds: a readinessProbe stops nothing, so it has no grace period\n  help: remove it",
+        ],
+    ),
+    (
+        "startupProbe: {httpGet: {path: /}}, livenessProbe: {tcpSocket: {}}, readinessProbe: {grpc: {}}",
+        &[
+            "startupProbe.httpGet: expected a port\n  help: write `port`, or give the process a portBase",
+            "livenessProbe.tcpSocket: expected a port\n  help: write `port`, or give the process a portBase",
+            "readinessProbe.grpc: expected a port\n  help: write `port`, or give the process a portBase",
+        ],
+    ),
+    (
+        "readinessProbe: {httpGet: {port: 1, path: '/a b', host: 'a/b', httpHeaders: [{name: 'a b', value: ok}, {name: ok, value: \"a\\nb\"}]}}, livenessProbe: {tcpSocket: {port: 1, host: 'a b'}}",
+        &[
+            "livenessProbe.tcpSocket.host: expected a host name or an IP address",
+            "readinessProbe.httpGet.path: expected a path without spaces, control characters, `#` and letters outside ASCII: write them as %20 and so on",
+            "readinessProbe.httpGet.host: expected a host name or an IP address",
+            "readinessProbe.httpGet.httpHeaders[0].name: expected the name of a header, such as X-Probe",
+            "readinessProbe.httpGet.httpHeaders[1].value: expected one line",
+        ],
+    ),
+    (
+        "livenessProbe: {exec: {command: ['', \"\\0\"]}}",
+        &[
+            "livenessProbe.exec.command[0]: expected the name of a program",
+            "livenessProbe.exec.command[1]: NUL",
+        ],
+    ),
+    (
+        "livenessProbe: {fastCgi: {address: '9000', path: ping}}, readinessProbe: {fastCgi: {address: 'unix:/run/php.sock', query: '?json'}}, startupProbe: {fastCgi: {address: '::1:9000'}}",
+        &[
+            "startupProbe.fastCgi.address: ADDRESS \"::1:9000\"",
+            "livenessProbe.fastCgi.address: ADDRESS \"9000\"",
+            "livenessProbe.fastCgi.path: expected a path that begins with `/`, in one line",
+            "readinessProbe.fastCgi.address: ADDRESS \"unix:/run/php.sock\"\n  help: write /run/php.sock",
+            "readinessProbe.fastCgi.query: expected a query without `?`, in one line",
+        ],
+    ),
+    (
+        "livenessProbe: {fastCgi: {address: 'a:0'}}, readinessProbe: {fastCgi: {address: ':80'}}, startupProbe: {fastCgi: {address: 'a:+80'}}",
+        &[
+            "startupProbe.fastCgi.address: ADDRESS \"a:+80\"",
+            "livenessProbe.fastCgi.address: ADDRESS \"a:0\"",
+            "readinessProbe.fastCgi.address: ADDRESS \":80\"",
+        ],
+    ),
+    (
+        "portBase: 8000, replicas: 2, readinessProbe: {httpGet: {port: 8000}}, livenessProbe: {httpGet: {}}",
+        &[
+            "WARN readinessProbe.httpGet.port: all instances are asked at port 8000, but portBase gives each its own\n  help: leave out `port`",
+        ],
+    ),
+    (
+        "portBase: 8000, replicas: 1, maxReplicas: 3, readinessProbe: {tcpSocket: {port: 8000}}, livenessProbe: {grpc: {port: 1}}",
+        &[
+            "WARN livenessProbe.grpc.port: all instances are asked at port 1, but portBase gives each its own\n  help: leave out `port`",
+            "WARN readinessProbe.tcpSocket.port: all instances are asked at port 8000, but portBase gives each its own\n  help: leave out `port`",
+        ],
+    ),
+];
+
+#[test]
+fn probes() {
+    let address =
+        "expected HOST:PORT, such as 127.0.0.1:9000, or the absolute path of a socket, found";
+    for (fields, wanted) in PROBES {
+        let found = processes(&format!("{{name: p, command: [a], {fields}}}"));
+        let wanted: Vec<String> = (wanted.iter())
+            .map(|wanted| {
+                let (warning, rest) = match wanted.strip_prefix("WARN ") {
+                    Some(rest) => ("warning: ", rest),
+                    None => ("", *wanted),
+                };
+                let rest = rest.replace("NUL", "has a NUL byte, which no program can be given");
+                format!(
+                    "{warning}spec.processes[0].{}",
+                    rest.replace("ADDRESS", address)
+                )
+            })
+            .collect();
+        assert_eq!(found, wanted, "{fields}");
+    }
+}
+
+#[test]
+fn probes_that_no_loader_lets_through() {
+    let body = "processes: [{name: a, command: [a], livenessProbe: {notify: {}}, readinessProbe: {exec: {command: [a]}}, startupProbe: {httpGet: {port: 1}}}]";
+    let mut spec = set(body).spec;
+    let process = &mut spec.processes[0];
+    let notify = process.liveness_probe.as_mut().unwrap().notify.take();
+    let http = process.startup_probe.as_ref().unwrap().http_get.clone();
+    process.readiness_probe.as_mut().unwrap().http_get = http;
+    let startup = process.startup_probe.as_mut().unwrap();
+    startup.exec = process.readiness_probe.as_ref().unwrap().exec.clone();
+    startup.notify = notify;
+    startup.http_get.as_mut().unwrap().port = Some(0);
+    let found: Vec<String> = validate(&spec).iter().map(ToString::to_string).collect();
+    expect(
+        &found,
+        &[
+            "spec.processes[0].startupProbe: has 3 handlers: exec, httpGet and notify: keep one",
+            "spec.processes[0].startupProbe.httpGet.port: expected an integer from 1 to 65535, found 0",
+            "spec.processes[0].livenessProbe: has no handler: write one of exec, httpGet, tcpSocket, grpc, fastCgi, notify",
+            "spec.processes[0].readinessProbe: has two handlers: exec and httpGet: keep one",
         ],
     );
 }

@@ -81,7 +81,7 @@ impl Machine {
         self.runs.saturating_sub(1)
     }
 
-    /// Why it is not what it should be, or what it says of itself.
+    /// More than its phase tells: why it is not what it should be, or what it says of itself.
     pub fn message(&self) -> Option<Arc<str>> {
         match &self.phase {
             Phase::Running {
@@ -92,19 +92,9 @@ impl Machine {
             Phase::Failed => self.failure.as_deref().map(Into::into),
             Phase::Backoff { .. } => {
                 let how = self.last.as_ref()?.how;
-                Some(format!("waits for its next run; the last one: {how}").into())
+                Some(format!("waits to be restarted after {how}").into())
             }
-            Phase::Waiting { .. } => Some("waits for others".into()),
-            Phase::PreStart { .. } => Some("its preStart hook runs".into()),
-            Phase::Stuck { .. } => Some("still there after SIGKILL".into()),
-            Phase::Spawning { .. }
-            | Phase::PreStop { .. }
-            | Phase::Signalled { .. }
-            | Phase::Killed { .. }
-            | Phase::Clearing { .. }
-            | Phase::PostStop { .. }
-            | Phase::Completed
-            | Phase::Stopped => None,
+            _ => None,
         }
     }
 

@@ -83,6 +83,11 @@ impl StopLog {
         before.is_none() && notes.signalled.is_some()
     }
 
+    /// There was something to stop.
+    pub(super) fn is_worth_telling(&self) -> bool {
+        !self.hooks.is_empty() || self.instances.iter().any(Option::is_some)
+    }
+
     /// The report.
     pub(super) fn report(&self, frame: Frame) -> StopReport {
         StopReport {

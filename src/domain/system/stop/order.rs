@@ -1,16 +1,16 @@
 //! The order of a stop: whose turn it is, how long each stage may last, and what changes when the deadline does.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Step, System};
 use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
 use crate::domain::id::ProcessId;
-use crate::domain::plan::{Hook, Mode, Plan, Traffic};
+use crate::domain::plan::{Mode, Plan, Traffic};
 use crate::domain::process::machine::Limits;
 use crate::domain::process::phase::{Phase, PhaseKind};
-use crate::domain::shutdown::planner::{FULL_SCALE, Reserves, Stage as Planned};
+use crate::domain::shutdown::outline::{Member, Outline, StageKind};
+use crate::domain::shutdown::planner::{FULL_SCALE, Reserves};
 use crate::domain::system::context::Timer;
 use crate::domain::system::hooks::Which;
 use crate::domain::time::{Mono, Now};
@@ -22,10 +22,9 @@ pub(super) struct StagePlan {
     latest: Vec<Mono>,
     /// Claims had to shrink.
     pub(super) claims_cut: bool,
-    /// The drain, after the set's preStop hooks.
     drain: usize,
-    /// First stage of a process: its preStop hook; the next one is its stop.
-    first: Vec<usize>,
+    /// A process's preStop hook and its stop.
+    first: Vec<[usize; 2]>,
 }
 
 /// The time in which Serving processes go on serving.
@@ -112,7 +111,7 @@ impl System {
         };
         let t_kill = stop.deadlines.t_kill;
         let (hook_latest, stop_latest) = match stop.plan.first.get(process.index()) {
-            Some(first) if !stop.at_once => (stop.plan.latest(*first), stop.plan.latest(first + 1)),
+            Some([hook, end]) if !stop.at_once => (stop.plan.latest(*hook), stop.plan.latest(*end)),
             _ => (t_kill, t_kill),
         };
         Limits {
@@ -210,120 +209,107 @@ impl System {
         self.tell_deadlines(now);
     }
 
-    /// The stages of the budget: preStop hooks of the set and the drain, then for each process its preStop hook and its
-    /// stop, a process after all that depend on it. What runs already claims what is left of its claim.
+    /// The stages of the budget. What runs already claims what is left of its claim, what is gone nothing.
     pub(super) fn stages(&self, plan: &Plan, t_kill: Mono, now: Now) -> StagePlan {
         let at_once = (self.stop.as_ref()).is_some_and(|stop| stop.at_once);
-        let mut stages = self.hook_stages(plan, now);
-        let last_hook = stages.len().checked_sub(1);
-        let drain = stages.len();
-        stages.push(self.drain_stage(now));
-        let mut first = vec![0; plan.processes.len()];
-        for process in self.board.stop_order() {
-            let rule = plan.process(process);
-            let mut after: Vec<usize> = last_hook.into_iter().collect();
-            if rule.traffic == Traffic::Serving {
-                after.push(drain);
-            }
-            let dependents = self.board.dependents(process);
-            after.extend(dependents.iter().map(|one| first[one.index()] + 1));
-            let [hook, stop] = self.stages_of(process, plan, now);
-            first[process.index()] = stages.len();
-            stages.push(Planned { after, ..hook });
-            let before = stages.len() - 1;
-            stages.push(Planned {
-                after: vec![before],
-                ..stop
-            });
+        let mut outline = self.outline(plan, at_once);
+        let mut stages = StagePlan {
+            first: vec![[usize::MAX; 2]; plan.processes.len()],
+            drain: usize::MAX,
+            ..StagePlan::default()
+        };
+        for (stage, step) in outline.steps.iter().enumerate() {
+            let (used, gone) = match step.kind {
+                StageKind::SetHook => self.hook_so_far(step.at, now),
+                StageKind::Drain => {
+                    stages.drain = stage;
+                    self.drain_so_far(now)
+                }
+                StageKind::PreStop => {
+                    stages.first[step.at][0] = stage;
+                    self.so_far(step.at, now)[0]
+                }
+                StageKind::Stop => {
+                    stages.first[step.at][1] = stage;
+                    self.so_far(step.at, now)[1]
+                }
+            };
+            let planned = &mut outline.stages[stage];
+            (planned.used, planned.gone) = (used, gone);
         }
+        let reserves = Reserves::plan(&outline.stages, t_kill.since(now.mono));
+        stages.latest = (0..outline.stages.len())
+            .map(|stage| reserves.latest(stage, t_kill))
+            .collect();
+        stages.claims_cut = reserves.scale < FULL_SCALE;
+        stages
+    }
+
+    /// What the stop has to do, the same from t0 to its end.
+    fn outline(&self, plan: &Plan, at_once: bool) -> Outline {
+        let members = plan.processes.iter().enumerate().map(|(at, process)| {
+            let hook = process.instances.first();
+            let hook = hook.and_then(|instance| instance.hooks.pre_stop.as_ref());
+            let dependents = self.board.dependents(ProcessId(at as u32));
+            Member {
+                name: process.name.to_string(),
+                traffic: process.traffic,
+                grace: process.stop.grace,
+                pre_stop: hook.map(|hook| hook.claim()),
+                dependents: dependents.iter().map(|one| one.index()).collect(),
+                gone: false,
+            }
+        });
+        let members: Vec<Member> = members.collect();
         if at_once {
-            // No order: nobody keeps anything free for anybody.
-            for stage in &mut stages {
-                stage.after.clear();
-            }
+            return Outline::at_once(&members);
         }
-        let reserves = Reserves::plan(&stages, t_kill.since(now.mono));
-        StagePlan {
-            latest: (0..stages.len())
-                .map(|stage| reserves.latest(stage, t_kill))
-                .collect(),
-            claims_cut: reserves.scale < FULL_SCALE,
-            drain,
-            first,
-        }
+        let hooks = plan.hooks.pre_stop.iter();
+        let hooks: Vec<(String, Duration)> = hooks
+            .map(|hook| (hook.name.to_string(), hook.claim()))
+            .collect();
+        let drain = self.stop.as_ref().map(|stop| stop.drain.planned);
+        Outline::new(&hooks, drain, &members)
     }
 
-    fn hook_stages(&self, plan: &Plan, now: Now) -> Vec<Planned> {
-        let running = match self.set_hook_place() {
-            Some((Which::PreStop, at)) => Some(at),
-            _ => None,
-        };
+    /// How much of its claim a hook of the set has had, and whether it is over.
+    fn hook_so_far(&self, at: usize, now: Now) -> (Duration, bool) {
         let begun = self.stop.as_ref().is_some_and(|stop| stop.hooks_begun);
-        let hooks = plan.hooks.pre_stop.iter().enumerate();
-        hooks
-            .map(|(at, hook)| Planned {
-                limit: Some(hook_claim(hook)),
-                used: match running {
-                    Some(running) if running == at => self.set_hook_age(now),
-                    _ => Duration::ZERO,
-                },
-                after: at.checked_sub(1).into_iter().collect(),
-                gone: begun && running.is_none_or(|running| at < running),
-            })
-            .collect()
-    }
-
-    fn drain_stage(&self, now: Now) -> Planned {
-        let (drain, t0) = match &self.stop {
-            Some(stop) => (stop.drain, stop.deadlines.t0),
-            None => (Drain::NONE, now.mono),
-        };
-        Planned {
-            limit: Some(drain.planned),
-            used: now.mono.since(t0),
-            after: Vec::new(),
-            gone: drain.over,
+        match self.set_hook_place() {
+            Some((Which::PreStop, running)) if running == at => (self.set_hook_age(now), false),
+            Some((Which::PreStop, running)) => (Duration::ZERO, at < running),
+            _ => (Duration::ZERO, begun),
         }
     }
 
-    /// The preStop hook and the stop of a process: of the instance that has most of it before it.
-    fn stages_of(&self, process: ProcessId, plan: &Plan, now: Now) -> [Planned; 2] {
-        let rule = plan.process(process);
-        let hook = rule.instances.first();
-        let hook = hook.and_then(|instance| instance.hooks.pre_stop.as_ref());
-        let planned = |limit: Option<Duration>| Planned {
-            limit,
-            used: Duration::MAX,
-            after: Vec::new(),
-            gone: true,
+    fn drain_so_far(&self, now: Now) -> (Duration, bool) {
+        self.stop.as_ref().map_or((Duration::ZERO, true), |stop| {
+            (now.mono.since(stop.deadlines.t0), stop.drain.over)
+        })
+    }
+
+    /// The same for the preStop hook and the stop of a process: of the instance that has most of it before it.
+    fn so_far(&self, process: usize, now: Now) -> [(Duration, bool); 2] {
+        let [mut hook, mut stop] = [(Duration::MAX, true); 2];
+        let claim = |stage: &mut (Duration, bool), used: Duration| {
+            *stage = (stage.0.min(used), false);
         };
-        let mut hook_stage = planned(hook.map(hook_claim));
-        let mut stop_stage = planned(rule.stop.grace);
-        let claim = |stage: &mut Planned, used: Duration| {
-            stage.gone = false;
-            stage.used = stage.used.min(used);
-        };
-        for unit in self.units_of(process) {
-            let machine = &self.units[unit as usize].machine;
-            match machine.phase() {
+        for unit in self.units_of(ProcessId(process as u32)) {
+            match self.units[unit as usize].machine.phase() {
                 Phase::Spawning { .. } | Phase::Running { .. } => {
-                    if hook.is_some() {
-                        claim(&mut hook_stage, Duration::ZERO);
-                    }
-                    claim(&mut stop_stage, Duration::ZERO);
+                    claim(&mut hook, Duration::ZERO);
+                    claim(&mut stop, Duration::ZERO);
                 }
-                Phase::PreStop { hook, .. } => {
-                    claim(&mut hook_stage, now.mono.since(hook.began()));
-                    claim(&mut stop_stage, Duration::ZERO);
+                Phase::PreStop { hook: run, .. } => {
+                    claim(&mut hook, now.mono.since(run.began()));
+                    claim(&mut stop, Duration::ZERO);
                 }
-                Phase::Signalled { since, .. } => {
-                    claim(&mut stop_stage, now.mono.since(*since));
-                }
-                Phase::Clearing { killed: false, .. } => claim(&mut stop_stage, Duration::ZERO),
+                Phase::Signalled { since, .. } => claim(&mut stop, now.mono.since(*since)),
+                Phase::Clearing { killed: false, .. } => claim(&mut stop, Duration::ZERO),
                 _ => {}
             }
         }
-        [hook_stage, stop_stage]
+        [hook, stop]
     }
 
     /// Somebody is there to be drained.
@@ -366,13 +352,7 @@ impl System {
     }
 }
 
-/// All attempts of a hook and the pauses between them.
-fn hook_claim(hook: &Arc<Hook>) -> Duration {
-    let attempts = hook.timeout.saturating_mul(hook.retries.saturating_add(1));
-    attempts.saturating_add(hook.retry_delay.saturating_mul(hook.retries))
-}
-
 /// What the set's postStop hooks may take.
 pub(super) fn post_stop(plan: &Plan) -> Duration {
-    plan.hooks.post_stop.iter().map(hook_claim).sum()
+    plan.hooks.post_stop.iter().map(|hook| hook.claim()).sum()
 }
