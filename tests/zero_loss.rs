@@ -4,6 +4,7 @@
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::unwrap_used,
     reason = "a test"
 )]
