@@ -20,6 +20,8 @@ impl Quantity {
     /// What a value that is none should have been.
     pub const EXPECTED: &str = "a quantity of bytes such as 512Mi, 2Gi or 1000000";
     const MAX: u64 = i64::MAX as u64;
+    /// The largest number that a suffix may follow: nine digits.
+    const MOST: u64 = 999_999_999;
 
     /// So many bytes, for constants.
     pub const fn from_bytes(bytes: u64) -> Self {
@@ -82,7 +84,7 @@ impl fmt::Display for Quantity {
         let binary = SUFFIXES[..4].iter().rev();
         match binary
             .filter(|_| self.0 > 0)
-            .find(|(_, scale)| self.0.is_multiple_of(*scale))
+            .find(|(_, scale)| self.0.is_multiple_of(*scale) && self.0 / scale <= Self::MOST)
         {
             Some((suffix, scale)) => write!(f, "{}{suffix}", self.0 / scale),
             None => self.0.fmt(f),
@@ -128,6 +130,8 @@ mod tests {
             ("0", 0, "0"),
             ("1000000", 1_000_000, "1000000"),
             ("512Mi", 512 << 20, "512Mi"),
+            ("999999999Ki", 999_999_999 << 10, "999999999Ki"),
+            ("1097012692992", 1_071_301_458 << 10, "1097012692992"),
             ("1024Mi", 1 << 30, "1Gi"),
             ("1.5Gi", 3 << 29, "1536Mi"),
             ("64Ki", 65_536, "64Ki"),
