@@ -6,8 +6,8 @@ SHELL := /bin/bash
 
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 BINARY := target/$(TARGET)/release/podinit
-# What the demo and the tests run for real (tini is what `podinit --` is compared with).
-STACK := php8.2-fpm php8.2-cli php-redis php8.2-sqlite3 php-laravel-framework nginx redis-server tini python3 curl iproute2
+# What the demo and the tests run for real (wrk makes load; tini is what `podinit --` is compared with).
+STACK := php8.2-fpm php8.2-cli php-redis php8.2-sqlite3 php-laravel-framework nginx redis-server wrk tini python3 curl iproute2
 # Peers that the benchmarks run beside podinit.
 PEERS := s6 tini supervisor runit dumb-init
 BUILD := gcc libc6-dev make

@@ -10,7 +10,7 @@ use crate::domain::process::phase::PhaseKind;
 /// What an instance counts as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Some run of it was ready, or none ever will be.
+    /// Some run of it started and its postStart hook was done, or none ever will.
     pub begun: bool,
     /// It started, now or before, and it has not failed for good.
     pub started: bool,
@@ -33,7 +33,7 @@ impl Summary {
     pub fn of(machine: &Machine) -> Self {
         let kind = machine.phase().kind();
         Summary {
-            begun: machine.was_ready() || machine.is_over(),
+            begun: machine.has_begun() || machine.is_over(),
             started: machine.is_started(),
             ready: machine.is_ready(),
             available: machine.is_available(),

@@ -108,13 +108,13 @@ impl Machine {
             return;
         };
         self.started_once |= health.is_started();
+        self.begun_once |= health.is_started() && post_start.is_none();
         let ready = post_start.is_none() && health.is_ready();
         if ready == live.ready_since.is_some() {
             return;
         }
         let label = Arc::clone(&me.instance.label);
         if ready {
-            self.ready_once = true;
             live.ready_since = Some(now);
             *available_at = now + me.process.min_ready;
             *available = me.process.min_ready.is_zero();

@@ -29,9 +29,9 @@ impl Machine {
         self.spawned
     }
 
-    /// Some run of it was ready.
-    pub fn was_ready(&self) -> bool {
-        self.ready_once
+    /// Some run of it started, and its postStart hook was done.
+    pub fn has_begun(&self) -> bool {
+        self.begun_once
     }
 
     /// The set's deadline forced a KILL of it.

@@ -3,10 +3,10 @@
 use expect_test::expect;
 
 use super::deaf;
-use super::world::{World, service, set};
+use super::world::{World, hook, service, set};
 use crate::domain::event::Event;
 use crate::domain::id::RunId;
-use crate::domain::plan::{Condition, OnFailure, ProbeKind};
+use crate::domain::plan::{Condition, FailurePolicy, OnFailure, ProbeKind, SetHooks};
 use crate::domain::signal::Signal;
 
 fn ready(world: &mut World) -> bool {
@@ -229,6 +229,27 @@ fn what_a_run_said_before_is_nothing_to_the_next() {
     world.run_until(10.6);
     assert!(world.snapshot().processes[0].instances[0].restarts == 1);
     assert!(!ready(&mut world), "{}", world.trace);
+}
+
+/// `postStart` of the set comes when everything has started, by exec and startup probe; readiness is another matter.
+#[test]
+fn the_set_has_started_before_it_is_ready() {
+    let hooks = SetHooks {
+        post_start: vec![hook("announce", 5.0, FailurePolicy::Fail)],
+        ..SetHooks::default()
+    };
+    let mut world = set(vec![
+        service("app")
+            .probe(ProbeKind::Startup)
+            .probe(ProbeKind::Readiness),
+    ])
+    .hooks(hooks)
+    .world()
+    .child("hook", super::dies(0.1, 0))
+    .server("app", |seconds| seconds > 2.5 && seconds < 3.5);
+    world.run_until(10.0);
+    let begun = "003.000 spawn hook-announce";
+    assert!(world.trace.contains(begun), "{}", world.trace);
 }
 
 #[test]
