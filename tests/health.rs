@@ -249,6 +249,9 @@ fn a_process_says_of_itself_how_it_is() {
           {notify} 'READY=1
           STATUS=Serving 7 shops'
           {notify} 'STATUS=Serving 8 shops'
+          until [ -e reload ]; do sleep 0.05; {notify} WATCHDOG=1; done
+          {notify} RELOADING=1
+          {notify} READY=1
           until [ -e sick ]; do sleep 0.05; {notify} WATCHDOG=1; done
           exec sleep infinity
       restartBackoff: {{initial: 10ms}}
@@ -268,6 +271,10 @@ fn a_process_says_of_itself_how_it_is() {
         body.contains("app-0 ok: Serving 8 shops\n").then_some(())
     });
     std::fs::remove_file(podinit.path("go")).unwrap();
+    std::fs::write(podinit.path("reload"), "").unwrap();
+    let said = "not ready: the process said so";
+    podinit.wait_for(said, own("app-0", said));
+    wait_status(&address, "/readyz", 200);
     std::fs::write(podinit.path("sick"), "").unwrap();
     let why = "unhealthy: livenessProbe failed 2 times in a row";
     podinit.wait_for(why, own("app-0", why));

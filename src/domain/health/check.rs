@@ -199,7 +199,8 @@ impl Checker {
         if self.is_on_hold() || self.result == Some(passed) {
             return Change::None;
         }
-        self.streak = (passed, 1);
+        self.streak = (passed, u32::from(passed));
+        self.why = (!passed).then(|| "the process said so".into());
         self.conclude(passed)
     }
 

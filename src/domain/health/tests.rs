@@ -366,8 +366,16 @@ fn a_process_says_when_it_is_ready() {
     assert_eq!(rig.health.message().as_deref(), Some("Serving"));
     rig.notify(6.0, "RELOADING=1");
     assert!(!rig.health.is_ready() && rig.health.is_started());
+    let said_so = "the process said so";
+    assert_eq!(rig.health.failure(Readiness), (said_so.into(), 0));
+    let message = rig.health.message();
+    assert_eq!(
+        message.as_deref(),
+        Some(&*format!("readinessProbe: {said_so}"))
+    );
     rig.notify(7.0, "READY=1");
     assert!(rig.health.is_ready());
+    assert_eq!(rig.health.message().as_deref(), Some("Serving"));
     rig.notify(8.0, "STOPPING=1");
     assert!(!rig.health.is_ready());
     assert_eq!(killed_at(&rig), None);
@@ -397,4 +405,5 @@ fn a_watchdog_that_is_not_fed_restarts() {
     let mut rig = Rig::new(&only(Liveness, notify(Liveness)));
     rig.notify(1.0, "WATCHDOG=trigger");
     assert_eq!(killed_at(&rig), Some(1.0));
+    assert_eq!(&*rig.health.failure(Liveness).0, "the process said so");
 }
