@@ -165,6 +165,20 @@ pub struct Ended {
     pub ready_for: Duration,
 }
 
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why {
+            Some(StopReason::Unhealthy(probe)) => write!(f, "{} failed, then ", probe.field())?,
+            Some(StopReason::ActiveDeadline) => {
+                f.write_str("passed activeDeadlineSeconds, then ")?
+            }
+            Some(StopReason::PostStartFailed) => f.write_str("postStart hook failed, then ")?,
+            Some(StopReason::Requested) | None => {}
+        }
+        self.how.fmt(f)
+    }
+}
+
 /// What ended a run, or kept it from beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnd {

@@ -199,10 +199,10 @@ impl Machine {
             });
             self.phase = Phase::Completed;
         } else if !again {
-            self.fail_for_good(ended.how.to_string(), me, cx);
+            self.fail_for_good(ended.to_string(), me, cx);
         } else if !success && self.history.failed(rule.limit, cx.now.mono) {
             let limit = rule.limit.map_or(0, |limit| limit.count);
-            let why = format!("{}: more than {limit} failures (restartLimit)", ended.how);
+            let why = format!("{ended}: more than {limit} failures (restartLimit)");
             self.fail_for_good(why, me, cx);
         } else {
             let draw = cx.draw();
@@ -236,7 +236,7 @@ impl Machine {
         {
             self.phase = Phase::Stopped;
         } else {
-            self.fail_for_good(ended.how.to_string(), me, cx);
+            self.fail_for_good(ended.to_string(), me, cx);
         }
     }
 }

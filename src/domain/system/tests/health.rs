@@ -156,6 +156,8 @@ fn unhealthy_without_restart_is_a_failure() {
     .server("app", |seconds| seconds < 5.0);
     // It ended with 0, but it was not well.
     assert_eq!(world.code(), 1, "{}", world.trace);
+    let why = "app-0 failed: livenessProbe failed, then exit code 0";
+    assert!(world.trace.contains(why), "{}", world.trace);
 }
 
 #[test]
