@@ -103,7 +103,7 @@ pub enum Fact {
         /// What it said.
         why: Arc<str>,
     },
-    /// An instance with probes became ready.
+    /// An instance became ready whose startup or readiness probe decides that.
     BecameReady {
         /// Whose.
         label: Arc<Label>,

@@ -85,9 +85,9 @@ impl Health {
         self.is_started() && self.readiness.as_ref().is_none_or(ready)
     }
 
-    /// It has a probe.
-    pub fn is_probed(&self) -> bool {
-        self.startup.is_some() || self.liveness.is_some() || self.readiness.is_some()
+    /// It has a probe that decides whether it is ready.
+    pub fn is_gated(&self) -> bool {
+        self.startup.is_some() || self.readiness.is_some()
     }
 
     /// Why it is not ready, or what it says of itself.

@@ -170,7 +170,7 @@ impl fmt::Display for Ended {
         match self.why {
             Some(StopReason::Unhealthy(probe)) => write!(f, "{} failed, then ", probe.field())?,
             Some(StopReason::ActiveDeadline) => {
-                f.write_str("passed activeDeadlineSeconds, then ")?
+                f.write_str("passed activeDeadlineSeconds, then ")?;
             }
             Some(StopReason::PostStartFailed) => f.write_str("postStart hook failed, then ")?,
             Some(StopReason::Requested) | None => {}

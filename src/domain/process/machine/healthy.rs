@@ -118,7 +118,7 @@ impl Machine {
             live.ready_since = Some(now);
             *available_at = now + me.process.min_ready;
             *available = me.process.min_ready.is_zero();
-            if health.is_probed() {
+            if health.is_gated() {
                 let took = now.since(live.since);
                 cx.fact(Fact::BecameReady { label, took });
             }

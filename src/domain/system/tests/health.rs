@@ -91,14 +91,12 @@ fn a_liveness_failure_restarts_that_instance_only_and_gracefully() {
     // It was ready for 10 s: no backoff.
     expect![[r#"
         000.000 spawn app-0
-        000.000 app-0 ready
         000.000 spawn other-0
         023.000 app-0 unhealthy: refused
         023.000 SIGTERM to app-0 Leader
         023.000 app-0 ended: exit code 0
         023.000 app-0 restarts in 0
         023.000 spawn app-0
-        023.000 app-0 ready
     "#]]
     .assert_eq(&world.trace);
     assert_eq!(world.seen.spawned["other-0"], 1);
