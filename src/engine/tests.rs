@@ -340,6 +340,7 @@ fn stop_report(label: Arc<Label>) -> StopReport {
         drain: Some(DrainReport {
             planned: secs(3.0),
             took: secs(2.0),
+            cut: true,
         }),
         hooks: vec![HookReport {
             name: "announce".into(),

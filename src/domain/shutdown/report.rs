@@ -40,15 +40,10 @@ pub struct StopReport {
 pub struct DrainReport {
     /// As the spec says.
     pub planned: Duration,
-    /// As it was.
+    /// As it was. Less when nobody was left to serve.
     pub took: Duration,
-}
-
-impl DrainReport {
     /// The budget did not allow all of it.
-    pub fn is_cut(&self) -> bool {
-        self.took < self.planned
-    }
+    pub cut: bool,
 }
 
 /// A hook of the set.

@@ -272,6 +272,7 @@ impl System {
         let drain = (!stop.drain.planned.is_zero()).then(|| DrainReport {
             planned: stop.drain.planned,
             took: since_t0(stop.drain.until.min(now.mono)),
+            cut: stop.drain.until < stop.deadlines.t0 + stop.drain.planned,
         });
         Some(stop.log.report(Frame {
             why,

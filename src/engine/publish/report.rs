@@ -45,7 +45,7 @@ fn object(report: &StopReport) -> Json {
         let drain = json!({
             "plannedSeconds": number(drain.planned),
             "seconds": number(drain.took),
-            "cut": drain.is_cut(),
+            "cut": drain.cut,
         });
         all.insert("drain".into(), drain);
     }
@@ -118,7 +118,7 @@ pub fn brief(report: &StopReport) -> Vec<String> {
         },
     )];
     if let Some(drain) = report.drain {
-        let cut = if drain.is_cut() { " (cut)" } else { "" };
+        let cut = if drain.cut { " (cut)" } else { "" };
         lines.push(format!("drain: {}{cut}", Human(drain.took)));
     }
     for hook in &report.hooks {
@@ -185,7 +185,7 @@ pub(super) fn lines(report: &StopReport) -> Vec<String> {
         at += hook.took;
     }
     if let Some(drain) = report.drain {
-        let how = if drain.is_cut() { "cut" } else { "done" };
+        let how = if drain.cut { "cut" } else { "done" };
         lines.push(scale.line("drain", (Duration::ZERO, None, drain.took), how));
     }
     for one in &report.instances {

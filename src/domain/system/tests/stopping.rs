@@ -87,6 +87,21 @@ fn nobody_to_serve_is_nobody_to_drain() {
 }
 
 #[test]
+fn a_drain_that_nobody_is_left_for_is_not_cut() {
+    let mut world = set(vec![service("web"), service("queue").background()])
+        .drain(5.0)
+        .world()
+        .child("web", super::dies(12.0, 0))
+        .child("queue", stops_in(3.0));
+    world.signal(10.0, Signal::TERM);
+    assert_eq!(world.code(), 0);
+    // Nothing is left to wait for once the queue is gone, at 13.
+    assert_eq!(world.now, at(13.0), "{}", world.trace);
+    let drain = report(&world).drain.unwrap();
+    assert!(drain.took < drain.planned && !drain.cut, "{drain:?}");
+}
+
+#[test]
 fn five_in_a_chain_that_want_ten_seconds_each_share_eleven() {
     let names = ["e", "d", "c", "b", "a"];
     let mut processes = vec![service("e").grace(10.0)];
@@ -165,7 +180,7 @@ fn a_deadline_that_becomes_earlier_shortens_everything_and_never_lengthens() {
             world.trace
         );
     }
-    assert!(report(&world).shortened && report(&world).drain.unwrap().is_cut());
+    assert!(report(&world).shortened && report(&world).drain.unwrap().cut);
     // A later deadline changes nothing at all.
     let mut world = chain();
     world.signal(100.0, Signal::TERM);
