@@ -90,13 +90,14 @@ fn a_stop_needs_no_new_process() {
         "
   processes:
     - name: a
-      command: [sh, -c, 'sleep infinity & sleep infinity & wait']
+      command: [sh, -c, 'sleep infinity & sleep infinity & echo up; wait']
       lifecycle: {preStop: {exec: {command: [/bin/true]}}}",
     )
     .mode(As::PlainChild)
     .under(&words.each_ref().map(String::as_str))
     .start();
-    podinit.wait_started("a-0");
+    // The shell forks for itself: only then is the limit for podinit.
+    podinit.wait_for("the shell", |line| line.get("message") == "up");
     cgroup.limit_pids("1");
     let finished = podinit.stop();
     assert_eq!(finished.code, 0, "{}", finished.story());
