@@ -282,3 +282,35 @@ fn others_see_at_once_what_a_process_says_of_itself_and_why_it_is_not_ready() {
     world.run_until(6.5);
     assert_eq!(message(&mut world, 1), None);
 }
+
+/// As under the kubelet, a pod that ends is not probed any more: what fails during the drain ends nothing.
+#[test]
+fn during_the_drain_nobody_is_replaced() {
+    let mut world = set(vec![service("app").probe(ProbeKind::Liveness)])
+        .drain(10.0)
+        .world()
+        .server("app", |seconds| seconds < 20.5);
+    world.signal(20.0, Signal::TERM);
+    assert_eq!(world.code(), 0);
+    assert!(!world.trace.contains("unhealthy"), "{}", world.trace);
+    assert!(
+        world.trace.contains("030.000 SIGTERM to app-0"),
+        "{}",
+        world.trace
+    );
+}
+
+/// Ten seconds of readiness, all in all, are enough for a restart without a delay.
+#[test]
+fn readiness_with_a_gap_adds_up() {
+    let mut world = set(vec![service("app").probe(ProbeKind::Readiness)])
+        .world()
+        .child("app", super::dies(20.5, 1))
+        .server("app", |seconds| !(7.5..13.5).contains(&seconds));
+    world.run_until(20.6);
+    assert!(
+        world.trace.contains("app-0 restarts in 0\n"),
+        "{}",
+        world.trace
+    );
+}
