@@ -15,6 +15,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 
+use self::load::Orders;
+use self::outside::Outside;
 use crate::config::Source;
 use crate::domain::event::Event;
 use crate::domain::plan::LogFormat;
@@ -35,6 +37,7 @@ use crate::sys::{clock, host::Host};
 pub mod admin;
 mod last_words;
 mod load;
+mod outside;
 mod silent;
 
 /// podinit could not do its work.
@@ -116,12 +119,13 @@ fn run_set(
     let seat = load::Seat::new(&start, &host, environment);
     let terminal = host.stdin_is_terminal;
     let ends = (sender.clone(), mailbox);
-    let mut running = engine(start, &logs, ends, state, terminal)?;
+    let (orders, taken) = load::orders();
+    let mut running = engine(start, &logs, ends, (state, Some(orders)), terminal)?;
     let admin = admin::start(wanted, host.uid, Arc::clone(&logs), sender.clone())?;
     if let Some((_, snapshots)) = &admin {
         running.0.publish_to(snapshots.clone());
     }
-    load::start(source, seat, Arc::clone(&logs), sender)
+    load::start((source, seat), taken, Arc::clone(&logs), sender)
         .context("failed to start the thread that loads the spec")?;
     let show = |snapshot| {
         if let Some((_, snapshots)) = &admin {
@@ -156,7 +160,7 @@ fn run_command(
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let logs = Arc::new(silent::Silent);
     let ends = (sender, mailbox);
-    let mut running = engine(start, &logs, ends, State::none(), terminal)?;
+    let mut running = engine(start, &logs, ends, (State::none(), None), terminal)?;
     // Signals may be pending already: they are for the child.
     running.0.begin_with(Event::Loaded(Arc::new(plan)));
     let outcome = drive(running, logs.as_ref(), |_| {});
@@ -167,16 +171,13 @@ fn run_command(
     Ok(outcome.code)
 }
 
-type Running<L> = (
-    Engine<Table, L, probe::Client, State>,
-    tokio::runtime::Runtime,
-);
+type Running<L> = (Engine<Table, L, Outside>, tokio::runtime::Runtime);
 
 fn engine<L: Logs>(
     start: Start,
     logs: &Arc<L>,
     (sender, mailbox): (mpsc::Sender<Message>, mpsc::Receiver<Message>),
-    state: State,
+    (state, specs): (State, Option<Orders>),
     terminal: bool,
 ) -> anyhow::Result<Running<L>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -193,7 +194,12 @@ fn engine<L: Logs>(
     let inside = runtime.enter();
     let table = Table::new(start).context("failed to get ready for children")?;
     drop(inside);
-    let executor = Executor::new(table, Arc::clone(logs), probe::Client::new(sender), state);
+    let outside = Outside {
+        requests: probe::Client::new(sender),
+        state,
+        specs,
+    };
+    let executor = Executor::new(table, Arc::clone(logs), outside);
     let engine = Engine::new(system, executor, mailbox, clock::now);
     Ok((engine, runtime))
 }

@@ -198,6 +198,14 @@ impl Logs for Pipeline {
         });
     }
 
+    fn relog(&self, run: RunId, label: &Arc<Label>, rule: &Arc<LogRule>) {
+        let _ = self.inbox.push(Command::Relog {
+            run,
+            label: Arc::clone(label),
+            rule: Arc::clone(rule),
+        });
+    }
+
     fn close(&self, run: RunId) {
         let _ = self.inbox.push(Command::Close(run));
     }

@@ -74,6 +74,17 @@ pub trait StateFiles {
     fn write(&mut self, name: String, content: String);
 }
 
+/// The source of the spec.
+pub trait Specs {
+    /// Looks whether the spec has changed. Does not wait; what is found comes as an event.
+    fn reload(&mut self);
+}
+
+/// Everything effects ask for beside children and logs.
+pub trait Outside: Requests + StateFiles + Specs {}
+
+impl<T: Requests + StateFiles + Specs> Outside for T {}
+
 /// What comes in through the engine's mailbox.
 #[derive(Debug)]
 pub struct Message {
@@ -160,6 +171,9 @@ pub struct Record {
 pub trait Logs {
     /// Takes over the read ends of a new run's pipes.
     fn open(&self, run: RunId, label: &Arc<Label>, rule: &Arc<LogRule>, pipes: LogPipes);
+
+    /// What a run writes is logged by another rule from now on.
+    fn relog(&self, run: RunId, label: &Arc<Label>, rule: &Arc<LogRule>);
 
     /// The run's session is empty: what the pipes hold is read, then they are closed.
     fn close(&self, run: RunId);

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::config::{self, Source};
-use crate::domain::event::{Event, LoadFailure};
+use crate::domain::event::{Event, LoadFailure, Refusal};
 use crate::domain::plan::host::{Capabilities, HostView, parse_group, parse_passwd};
 use crate::domain::plan::resolve::{command_plan, files_needed, resolve};
-use crate::domain::plan::{Directory, Plan, Rlimit};
+use crate::domain::plan::{Directory, Origin, Plan, Rlimit};
 use crate::ports::{Level, Logs, Message, Record};
 use crate::spec::{self, Problem};
 use crate::state::State;
@@ -39,6 +39,7 @@ pub(super) struct Seat {
     nofile: Rlimit,
     host: Host,
     environment: Vec<(OsString, OsString)>,
+    notify_socket: String,
 }
 
 impl Seat {
@@ -48,11 +49,13 @@ impl Seat {
             nofile: start.nofile,
             host: host.clone(),
             environment,
+            // Unguessable it need not be: a message counts only when it comes out of a run's session.
+            notify_socket: format!("podinit/notify/{}", crate::sys::host::unique()),
         }
     }
 
     /// Looks up the rest; this reads files.
-    fn view(self, passwd: &[u8], group: &[u8]) -> HostView {
+    fn view(&self, passwd: &[u8], group: &[u8]) -> HostView {
         let Host {
             uid,
             gid,
@@ -60,15 +63,14 @@ impl Seat {
             capabilities,
             stdout_is_terminal,
             ..
-        } = self.host;
+        } = self.host.clone();
         HostView {
             in_kubernetes: in_kubernetes(&self.environment),
             stdout_is_terminal,
             state_dir: state_dir(&self.environment),
-            // Unguessable it need not be: a message counts only when it comes out of a run's session.
-            notify_socket: format!("podinit/notify/{}", crate::sys::host::unique()),
-            env: self.environment,
-            start_dir: self.start_dir,
+            notify_socket: self.notify_socket.clone(),
+            env: self.environment.clone(),
+            start_dir: self.start_dir.clone(),
             uid,
             gid,
             groups,
@@ -104,17 +106,45 @@ pub(super) fn state_dir(environment: &[(OsString, OsString)]) -> PathBuf {
     PathBuf::from(given.map_or(OsStr::new(STATE_DIR), |(_, value)| value.as_os_str()))
 }
 
-/// Starts the thread; it sends one event and ends.
+/// Who may ask the loader for something.
+#[derive(Debug, Clone)]
+pub(super) struct Orders(std::sync::mpsc::Sender<Order>);
+
+impl Orders {
+    /// Looks whether the spec has changed.
+    pub(super) fn reload(&self) {
+        // Gone: podinit is leaving.
+        let _ = self.0.send(Order::Reload);
+    }
+}
+
+/// Something the loader is asked for.
+#[derive(Debug)]
+pub(super) enum Order {
+    Reload,
+}
+
+/// Where orders come from.
+pub(super) type Taken = std::sync::mpsc::Receiver<Order>;
+
+/// Two ends of a queue of orders.
+pub(super) fn orders() -> (Orders, Taken) {
+    let (sender, taken) = std::sync::mpsc::channel();
+    (Orders(sender), taken)
+}
+
+/// Starts the thread: it sends what the set begins with, then each change.
 pub(super) fn start<L: Logs + Send + Sync + 'static>(
-    source: Source,
-    seat: Seat,
+    (source, seat): (Source, Seat),
+    orders: Taken,
     logs: Arc<L>,
     mailbox: mpsc::Sender<Message>,
 ) -> std::io::Result<()> {
     std::thread::Builder::new()
         .name("loader".to_owned())
         .spawn(move || {
-            let loaded = catch_unwind(AssertUnwindSafe(|| load(&source, seat, logs.as_ref())));
+            let load = || load(&source, &seat, logs.as_ref(), true);
+            let loaded = catch_unwind(AssertUnwindSafe(load));
             let event = match loaded {
                 Ok(Ok(plan)) => Event::Loaded(Arc::new(plan)),
                 Ok(Err(failure)) => Event::LoadFailed(failure),
@@ -126,8 +156,43 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
             limits::give_memory_back();
             // Closed: podinit is leaving.
             let _ = mailbox.blocking_send(event.into());
+            follow(&source, &seat, (&orders, &mailbox), logs.as_ref());
         })?;
     Ok(())
+}
+
+/// Sends each change, until podinit leaves.
+fn follow(
+    source: &Source,
+    seat: &Seat,
+    (orders, mailbox): (&Taken, &mpsc::Sender<Message>),
+    logs: &impl Logs,
+) {
+    while let Ok(Order::Reload) = orders.recv() {
+        let load = || load(source, seat, logs, false);
+        let event = match catch_unwind(AssertUnwindSafe(load)) {
+            Ok(Ok(plan)) => Event::Changed(Arc::new(plan)),
+            Ok(Err(failure)) => refused(source, failure.message),
+            Err(_) => refused(source, "internal error while loading the spec".to_owned()),
+        };
+        limits::give_memory_back();
+        if mailbox.blocking_send(event.into()).is_err() {
+            return;
+        }
+    }
+}
+
+fn refused(source: &Source, message: String) -> Event {
+    Event::ChangeRefused {
+        refusal: Refusal {
+            origin: Origin {
+                what: format!("{source:?}").into(),
+                object: None,
+            },
+            reason: "Invalid",
+            message,
+        },
+    }
 }
 
 /// The plan of one command.
@@ -143,16 +208,10 @@ fn invalid(message: String) -> LoadFailure {
     }
 }
 
-fn load(source: &Source, seat: Seat, logs: &impl Logs) -> Result<Plan, LoadFailure> {
-    let state = state_dir(&seat.environment);
-    if let Err(error) = State::clear(&state) {
-        logs.record(note(
-            Level::Warn,
-            format!(
-                "failed to remove what an earlier podinit left in `{}`: {error}",
-                state.display()
-            ),
-        ));
+/// Reads the spec. `first`: the set has not begun; a later plan needs no directories.
+fn load(source: &Source, seat: &Seat, logs: &impl Logs, first: bool) -> Result<Plan, LoadFailure> {
+    if first {
+        clear_state(seat, logs);
     }
     let document = config::read(source, &seat.start_dir)
         .map_err(|error| invalid(error.to_problem().to_string()))?;
@@ -177,13 +236,29 @@ fn load(source: &Source, seat: Seat, logs: &impl Logs) -> Result<Plan, LoadFailu
     let mut host = seat.view(&passwd, &group);
     let needed = files_needed(&process_set.spec, &host.start_dir);
     host.files = config::read_files(needed);
-    let (plan, warnings) =
+    let (mut plan, warnings) =
         resolve(process_set, &host).map_err(|problems| invalid(told(&place(problems))))?;
     for problem in loaded.problems.iter().chain(&place(warnings)) {
         logs.record(note(Level::Warn, problem.to_string()));
     }
-    make(&plan.directories, logs)?;
+    plan.origin.what = document.origin.as_str().into();
+    if first {
+        make(&plan.directories, logs)?;
+    }
     Ok(plan)
+}
+
+fn clear_state(seat: &Seat, logs: &impl Logs) {
+    let state = state_dir(&seat.environment);
+    if let Err(error) = State::clear(&state) {
+        logs.record(note(
+            Level::Warn,
+            format!(
+                "failed to remove what an earlier podinit left in `{}`: {error}",
+                state.display()
+            ),
+        ));
+    }
 }
 
 fn make(wanted: &[Directory], logs: &impl Logs) -> Result<(), LoadFailure> {

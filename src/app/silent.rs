@@ -12,6 +12,8 @@ use crate::ports::{LogPipes, Logs, Record};
 pub(super) struct Silent;
 
 impl Logs for Silent {
+    fn relog(&self, _: RunId, _: &Arc<Label>, _: &Arc<LogRule>) {}
+
     fn open(&self, _: RunId, _: &Arc<Label>, _: &Arc<LogRule>, _: LogPipes) {}
 
     fn close(&self, _: RunId) {}

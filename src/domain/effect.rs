@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::{Label, RunId};
-use super::plan::{Launch, Output, Request, SignalTarget};
+use super::plan::{Launch, LogRule, Output, Request, SignalTarget};
 use super::signal::Signal;
 use super::system::Outcome;
 
@@ -53,6 +53,17 @@ pub enum Effect {
         /// The socket.
         socket: Arc<str>,
     },
+    /// What a run writes is logged by another rule from now on. Not answered.
+    Relog {
+        /// Which run.
+        run: RunId,
+        /// Whose.
+        label: Arc<Label>,
+        /// By which.
+        rule: Arc<LogRule>,
+    },
+    /// Look whether the spec has changed. Answered by `Changed` or `ChangeRefused` if it has.
+    Reload,
     /// Write a file of the state directory, replacing it at once as a whole. Not answered: where there is no such
     /// directory there is no such file.
     WriteState {

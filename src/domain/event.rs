@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::exit::{Exit, SpawnFailure, Usage};
 use super::id::RunId;
-use super::plan::Plan;
+use super::plan::{ObjectVersion, Origin, Plan};
 use super::signal::Signal;
 use super::time::Mono;
 
@@ -83,12 +83,35 @@ pub enum Event {
         /// T: the kubelet's SIGKILL.
         end: Mono,
     },
+    /// The spec has changed: this is the plan of the newer one.
+    Changed(Arc<Plan>),
+    /// The spec has changed, and the newer one cannot be had: nothing changes.
+    ChangeRefused {
+        /// Which, and why.
+        refusal: Refusal,
+    },
+    /// The fleet's turn has come to this pod: it may act on the change that waits.
+    Admitted {
+        /// Which version of the spec.
+        object: ObjectVersion,
+    },
     /// Answers [`super::effect::Effect::EndOrphans`]: podinit has no child of any kind.
     Childless,
     /// So many processes that nobody started by name were reaped in this turn.
     OrphansReaped(u32),
     /// The instant of `next_deadline` has come.
     Tick,
+}
+
+/// Why a newer spec is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where it came from.
+    pub origin: Origin,
+    /// In one word, as the reason of a condition: `Invalid`, `RevisionMismatch`, ...
+    pub reason: &'static str,
+    /// What is wrong, whole; several lines where there are several problems.
+    pub message: String,
 }
 
 /// Why there is nothing to run.

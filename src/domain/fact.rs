@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::event::Refusal;
 use super::exit::{Exit, SpawnFailure, Usage};
 use super::id::Label;
-use super::plan::{GraceSource, ProbeKind, SignalTarget};
+use super::plan::{GraceSource, Origin, ProbeKind, SignalTarget};
 use super::shutdown::report::StopReport;
 use super::signal::Signal;
 
@@ -16,8 +17,40 @@ pub enum Fact {
     PlanAccepted {
         /// The ProcessSet's name.
         name: Arc<str>,
+        /// Where the spec came from.
+        origin: Origin,
         /// Init processes and processes in it.
         processes: usize,
+    },
+    /// A newer spec is in force.
+    ChangeApplied {
+        /// Where it came from.
+        origin: Origin,
+        /// What it changes, in words.
+        what: String,
+        /// Some run ends because of it.
+        stops_runs: bool,
+    },
+    /// A newer spec waits.
+    ChangeWaits {
+        /// Where it came from.
+        origin: Origin,
+        /// For what.
+        why: &'static str,
+    },
+    /// A newer spec was refused: nothing changes.
+    ChangeRefused(Refusal),
+    /// Everything a change asked for has been done.
+    ChangeDone {
+        /// Since it was applied.
+        took: Duration,
+    },
+    /// The pod was not ready in time under a newer spec: it goes back to its last good one.
+    ChangeReverted {
+        /// Where the bad one came from.
+        origin: Origin,
+        /// How long it had.
+        limit: Duration,
     },
     /// A signal that has no meaning (yet) came.
     SignalIgnored {

@@ -248,6 +248,49 @@ impl Health {
         }
     }
 
+    /// The spec changed. A probe that is written as before goes on; another one begins anew, and until it has found
+    /// something what was found before holds: nobody becomes unready by a new probe that would pass.
+    pub fn renew(&mut self, probes: &Probes, cx: &mut Context<'_>) {
+        let (started, ready) = (self.is_started(), self.is_ready());
+        let began = self.began;
+        let now = cx.now.mono;
+        let pairs = [
+            (ProbeKind::Startup, &mut self.startup, &probes.startup),
+            (ProbeKind::Liveness, &mut self.liveness, &probes.liveness),
+            (ProbeKind::Readiness, &mut self.readiness, &probes.readiness),
+        ];
+        for (kind, checker, written) in pairs {
+            let same = match (&*checker, written) {
+                (Some(checker), Some(written)) => checker.probe() == &**written,
+                (None, None) => true,
+                _ => false,
+            };
+            if same {
+                continue;
+            }
+            if let Some(checker) = checker {
+                checker.cut(cx);
+            }
+            *checker = written.as_ref().map(|probe| {
+                let mut checker = Checker::new(kind, Arc::clone(probe));
+                match kind {
+                    ProbeKind::Startup if started => checker.assume(true),
+                    ProbeKind::Startup => checker.begin(began, now),
+                    ProbeKind::Liveness | ProbeKind::Readiness if !started => {}
+                    ProbeKind::Liveness => checker.begin(began, now),
+                    ProbeKind::Readiness => {
+                        checker.assume(ready);
+                        checker.begin(began, now);
+                    }
+                }
+                checker
+            });
+        }
+        if !started && self.is_started() {
+            self.pass_gate(now);
+        }
+    }
+
     /// The run is being stopped: nothing more is asked, and what was found stays.
     pub fn cut(&mut self, cx: &mut Context<'_>) {
         let all = [&mut self.startup, &mut self.liveness, &mut self.readiness];

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use super::id::{InstanceId, Label, ProcessId};
 use super::signal::Signal;
+use crate::spec::units::IntOrPercent;
 
 pub use probe::{Check, FastCgiAddress, HttpGet, Probe, ProbeKind, Probes, Request};
 
+pub mod diff;
 pub mod graph;
 pub mod host;
+pub mod merge;
 pub mod probe;
 pub mod resolve;
 #[cfg(test)]
@@ -23,6 +26,10 @@ pub mod validate;
 pub struct Plan {
     /// The ProcessSet's name; empty in `--` mode.
     pub name: Arc<str>,
+    /// Where the spec came from.
+    pub origin: Origin,
+    /// How a fleet of pods takes a change.
+    pub rollout: Rollout,
     /// Set, or one command after `--`.
     pub mode: Mode,
     /// Times of the stop.
@@ -43,9 +50,59 @@ impl Plan {
         &self.processes[id.index()]
     }
 
+    /// The instance with this id, and its process.
+    pub fn both(&self, id: InstanceId) -> (&Process, &Instance) {
+        (self.process(id.process), self.instance(id))
+    }
+
     /// The instance with this id.
     pub fn instance(&self, id: InstanceId) -> &Instance {
         &self.process(id.process).instances[id.index as usize]
+    }
+}
+
+/// Where a spec came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// In words: a file, or `ProcessSet NAMESPACE/NAME`.
+    pub what: Arc<str>,
+    /// Which version of which object; `None`: it is from a file.
+    pub object: Option<ObjectVersion>,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Origin {
+            what: "".into(),
+            object: None,
+        }
+    }
+}
+
+/// One version of an object of the API server. Versions are compared by inequality.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectVersion {
+    /// metadata.uid.
+    pub uid: Arc<str>,
+    /// metadata.generation.
+    pub generation: i64,
+}
+
+/// How a fleet of pods takes a change of a ProcessSet in the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollout {
+    /// How many pods may act at the same time on a change that stops runs.
+    pub max_unavailable: IntOrPercent,
+    /// A pod that is not ready so long after it took a change goes back to its last good spec.
+    pub progress_deadline: Duration,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Rollout {
+            max_unavailable: IntOrPercent::Percent(25),
+            progress_deadline: Duration::from_secs(600),
+        }
     }
 }
 
@@ -83,7 +140,7 @@ pub struct ShutdownTimes {
 }
 
 /// Hooks of the whole set, each list run in order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SetHooks {
     /// Before init processes.
     pub pre_start: Vec<Arc<Hook>>,
@@ -133,8 +190,24 @@ pub struct Process {
     pub active_deadline: Option<Duration>,
     /// How its output is logged; `None`: it has our own streams (`--` mode).
     pub log: Option<Arc<LogRule>>,
-    /// One entry a replica; empty when replicas is 0.
+    /// How its instances are replaced when the spec changes.
+    pub update: UpdateRule,
+    /// How many of the instances are wanted: replicas.
+    pub desired: u32,
+    /// One entry a replica; then those that may be there in excess during an update (maxSurge); then, in a plan that has
+    /// taken the place of another one, those that are on their way out.
     pub instances: Vec<Instance>,
+}
+
+/// How instances are replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UpdateRule {
+    /// All old ones are stopped before the first new one starts.
+    pub recreate: bool,
+    /// How many may be down at a time; at least 1 unless there is a surge.
+    pub max_unavailable: u32,
+    /// How many may be there in excess.
+    pub surge: u32,
 }
 
 /// One replica: all that differs from its siblings.
@@ -151,7 +224,7 @@ pub struct Instance {
 }
 
 /// Hooks around each run of an instance.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InstanceHooks {
     /// Before the spawn.
     pub pre_start: Option<Arc<Hook>>,
@@ -308,7 +381,7 @@ pub enum Traffic {
 }
 
 /// Something done at a point of the life of the set or of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
     /// Name in logs: the hook's own, or `preStart` and so on.
     pub name: Arc<str>,
@@ -338,7 +411,7 @@ pub fn claim_of(timeout: Duration, retries: u32, retry_delay: Duration) -> Durat
 }
 
 /// What a hook does.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HookAction {
     /// Runs a command; exit code 0 is success.
     Exec {

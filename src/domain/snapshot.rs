@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::event::Refusal;
 use super::id::Label;
-use super::plan::{Kind, Traffic};
+use super::plan::{Kind, ObjectVersion, Origin, Rollout, Traffic};
 use super::process::phase::PhaseKind;
 
 /// The whole set.
@@ -17,8 +18,25 @@ pub struct Snapshot {
     pub ready: bool,
     /// A stop has begun, and why.
     pub stopping: Option<Arc<str>>,
+    /// Which spec is in force, and what becomes of a newer one.
+    pub spec: SpecView,
     /// Init processes, then processes, in the order of the plan.
     pub processes: Vec<Arc<ProcessView>>,
+}
+
+/// Which spec is in force, and what becomes of a newer one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SpecView {
+    /// Where the spec in force came from.
+    pub origin: Origin,
+    /// How a fleet takes a change of it.
+    pub rollout: Rollout,
+    /// A newer one that waits for its turn in the fleet.
+    pub waits: Option<ObjectVersion>,
+    /// A newer one that was refused, or taken back.
+    pub refused: Option<Arc<Refusal>>,
+    /// A change is being carried out.
+    pub changing: bool,
 }
 
 /// One process.

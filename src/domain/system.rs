@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::board::{Board, Summary};
+use self::change::Changes;
 use self::context::{Context, Outbox, Owner, Shared, Timer};
 use self::hooks::SetHookRun;
 use self::outcome::Verdict;
@@ -27,6 +28,7 @@ use super::shutdown::report::StopReport;
 use super::time::{Mono, Now};
 
 pub mod board;
+mod change;
 pub mod context;
 mod hooks;
 mod outcome;
@@ -85,6 +87,27 @@ struct Unit {
     armed: Mono,
     summary: Summary,
     glance: Glance,
+    /// What its present run is of, if that is something else than what is now written.
+    old: Option<(Arc<Plan>, InstanceId)>,
+}
+
+impl Unit {
+    /// An instance that nothing has happened to; one that is not wanted is there in case it is needed.
+    fn new(id: InstanceId, wanted: bool) -> Unit {
+        let machine = if wanted {
+            Machine::new()
+        } else {
+            Machine::spare()
+        };
+        Unit {
+            id,
+            armed: Mono::NEVER,
+            summary: Summary::of(&machine, wanted),
+            glance: Glance::of(&machine),
+            machine,
+            old: None,
+        }
+    }
 }
 
 /// The whole set.
@@ -110,6 +133,7 @@ pub struct System {
     /// Processes whose board changed and whose neighbours have not been looked at.
     work: VecDeque<ProcessId>,
     view: View,
+    changes: Changes,
 }
 
 impl System {
@@ -133,6 +157,7 @@ impl System {
             runs: (0, 0),
             work: VecDeque::new(),
             view: View::default(),
+            changes: Changes::default(),
         }
     }
 
@@ -243,6 +268,9 @@ impl System {
             }
             Event::StopRequested { by } => self.stop_asked(by, now),
             Event::DeadlineKnown { end } => self.shrink(end, now),
+            Event::Changed(plan) => self.change(plan, now),
+            Event::ChangeRefused { refusal } => self.change_refused(refusal),
+            Event::Admitted { object } => self.admitted(&object, now),
             Event::Childless => self.childless(now),
             Event::OrphansReaped(count) => self.orphans += u64::from(count),
             Event::Tick => self.tick(now),
@@ -294,10 +322,14 @@ impl System {
             return;
         };
         let unit = &mut self.units[at as usize];
+        let old = unit.old.clone();
+        let next = plan.both(unit.id);
+        let (process, instance) = old.as_ref().map_or(next, |(plan, id)| plan.both(*id));
         let me = Me {
-            process: plan.process(unit.id.process),
-            instance: plan.instance(unit.id),
+            process,
+            instance,
             grace: plan.shutdown.grace,
+            next,
         };
         let mut cx = Context {
             now,
@@ -305,6 +337,9 @@ impl System {
             shared: &mut self.shared,
         };
         step(&mut unit.machine, me, &mut cx);
+        if unit.machine.was_renewed() || unit.machine.is_resting() {
+            unit.old = None;
+        }
         let deadline = unit.machine.deadline();
         self.shared.rearm(Timer::Unit(at), unit.armed, deadline);
         unit.armed = deadline;
@@ -315,7 +350,8 @@ impl System {
             unit.glance = glance;
             self.view.mark(unit.id.process);
         }
-        let after = Summary::of(&unit.machine);
+        let wanted = unit.id.index < plan.process(unit.id.process).desired;
+        let after = Summary::of(&unit.machine, wanted);
         if after != unit.summary {
             self.board.update(unit.id.process, unit.summary, after);
             unit.summary = after;
@@ -351,6 +387,7 @@ impl System {
                 }
                 Timer::Drain => self.drain_tick(now),
                 Timer::Stop => self.stop_tick(now),
+                Timer::Change => self.change_tick(now),
                 Timer::Remains(run) => self.shared.remains_tick(run),
             }
         }

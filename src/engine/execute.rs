@@ -9,7 +9,7 @@ use crate::domain::id::{Label, RunId};
 use crate::domain::plan::{Launch, Output, SignalTarget};
 use crate::domain::signal::Signal;
 use crate::domain::system::Outcome;
-use crate::ports::{Children, Logs, Requests, StateFiles, Stdio};
+use crate::ports::{Children, Logs, Outside, Stdio};
 
 /// What became of an effect.
 #[derive(Debug)]
@@ -24,22 +24,20 @@ pub enum Executed {
 
 /// The adapters.
 #[derive(Debug)]
-pub struct Executor<C, L, R, S> {
+pub struct Executor<C, L, O> {
     children: C,
     logs: Arc<L>,
-    requests: R,
-    state: S,
+    outside: O,
     live: BTreeSet<RunId>,
 }
 
-impl<C: Children, L: Logs, R: Requests, S: StateFiles> Executor<C, L, R, S> {
+impl<C: Children, L: Logs, O: Outside> Executor<C, L, O> {
     /// An executor with no child yet.
-    pub fn new(children: C, logs: Arc<L>, requests: R, state: S) -> Self {
+    pub fn new(children: C, logs: Arc<L>, outside: O) -> Self {
         Executor {
             children,
             logs,
-            requests,
-            state,
+            outside,
             live: BTreeSet::new(),
         }
     }
@@ -93,7 +91,7 @@ impl<C: Children, L: Logs, R: Requests, S: StateFiles> Executor<C, L, R, S> {
                 request,
                 timeout,
             } => {
-                self.requests.ask(run, request, timeout);
+                self.outside.ask(run, request, timeout);
                 Executed::Started
             }
             Effect::ListenNotify { socket } => match self.children.listen_notify(&socket) {
@@ -102,8 +100,16 @@ impl<C: Children, L: Logs, R: Requests, S: StateFiles> Executor<C, L, R, S> {
                     why: error.to_string(),
                 }),
             },
+            Effect::Relog { run, label, rule } => {
+                self.logs.relog(run, &label, &rule);
+                Executed::Started
+            }
+            Effect::Reload => {
+                self.outside.reload();
+                Executed::Started
+            }
             Effect::WriteState { name, content } => {
-                self.state.write(name, content);
+                self.outside.write(name, content);
                 Executed::Started
             }
             Effect::EndOrphans { signal } => {

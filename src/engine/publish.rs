@@ -9,6 +9,7 @@ use crate::domain::plan::GraceSource;
 use crate::domain::time::Human;
 use crate::ports::{Level, Record, Value};
 
+mod change;
 mod health;
 pub mod report;
 
@@ -17,6 +18,11 @@ type Fields = Vec<(&'static str, Value)>;
 /// The record of a fact.
 pub fn record(fact: Fact) -> Record {
     match fact {
+        Fact::ChangeApplied { .. }
+        | Fact::ChangeWaits { .. }
+        | Fact::ChangeRefused(_)
+        | Fact::ChangeDone { .. }
+        | Fact::ChangeReverted { .. } => change::record(fact),
         Fact::PlanAccepted { .. }
         | Fact::SignalIgnored { .. }
         | Fact::AllStarted { .. }
@@ -49,14 +55,18 @@ pub fn record(fact: Fact) -> Record {
 
 fn of_the_set(fact: Fact) -> Record {
     match fact {
-        Fact::PlanAccepted { name, processes } => about_set(
-            Level::Info,
-            "plan accepted".to_owned(),
-            vec![
+        Fact::PlanAccepted {
+            name,
+            origin,
+            processes,
+        } => {
+            let mut fields = vec![
                 ("processSet", text(&name)),
                 ("processes", Value::Int(processes as i64)),
-            ],
-        ),
+            ];
+            fields.extend(change::source(&origin));
+            about_set(Level::Info, "plan accepted".to_owned(), fields)
+        }
         Fact::SignalIgnored { signal, why } => about_set(
             Level::Warn,
             format!("{signal} ignored: {why}"),

@@ -12,7 +12,7 @@ use crate::domain::event::Event;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::system::{Outcome, System};
 use crate::domain::time::Now;
-use crate::ports::{Children, Logs, Message, Requests, StateFiles};
+use crate::ports::{Children, Logs, Message, Outside};
 
 /// The time from TERM to KILL after an internal error.
 const EMERGENCY_GRACE: Duration = Duration::from_secs(5);
@@ -22,9 +22,9 @@ const BATCH: usize = 256;
 
 /// The system and everything that carries out its effects. Lives on the main thread.
 #[derive(Debug)]
-pub struct Engine<C, L, R, S> {
+pub struct Engine<C, L, O> {
     system: System,
-    executor: Executor<C, L, R, S>,
+    executor: Executor<C, L, O>,
     mailbox: mpsc::Receiver<Message>,
     first: Option<Event>,
     /// Where snapshots go; `None`: nobody looks.
@@ -34,11 +34,11 @@ pub struct Engine<C, L, R, S> {
     clock: fn() -> Now,
 }
 
-impl<C: Children, L: Logs, R: Requests, S: StateFiles> Engine<C, L, R, S> {
+impl<C: Children, L: Logs, O: Outside> Engine<C, L, O> {
     /// An engine around a system that waits for its plan. `mailbox` brings everything but signals and exits.
     pub fn new(
         system: System,
-        executor: Executor<C, L, R, S>,
+        executor: Executor<C, L, O>,
         mailbox: mpsc::Receiver<Message>,
         clock: fn() -> Now,
     ) -> Self {
@@ -99,7 +99,7 @@ impl<C: Children, L: Logs, R: Requests, S: StateFiles> Engine<C, L, R, S> {
     /// One event, its effects and facts. Answers that are there at once are put into `events`. Effects come first: a
     /// restart does not wait for the log threads that a record wakes.
     fn turn(&mut self, event: Event, events: &mut VecDeque<Event>) -> Option<Outcome> {
-        let over = Executor::<C, L, R, S>::over(&event);
+        let over = Executor::<C, L, O>::over(&event);
         let outbox = self.system.step(event, (self.clock)());
         let mut ended = None;
         for effect in outbox.effects {
@@ -168,7 +168,7 @@ impl<C: Children, L: Logs, R: Requests, S: StateFiles> Engine<C, L, R, S> {
                     if matches!(event, Event::Childless) {
                         return;
                     }
-                    if let Some(run) = Executor::<C, L, R, S>::over(&event) {
+                    if let Some(run) = Executor::<C, L, O>::over(&event) {
                         self.executor.close(run);
                     }
                 }

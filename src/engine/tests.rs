@@ -16,6 +16,7 @@ use crate::domain::event::Event;
 use crate::domain::exit::{Exit, SpawnFailure, SpawnStep, Usage};
 use crate::domain::fact::Fact;
 use crate::domain::id::{Label, RunId};
+use crate::domain::plan::Origin;
 use crate::domain::plan::{
     GraceSource, Launch, LogRule, Plan, ProbeKind, Request, SignalTarget, Traffic,
 };
@@ -25,7 +26,7 @@ use crate::domain::signal::Signal;
 use crate::domain::system::tests::world::{secs, service, set};
 use crate::domain::system::{Config, System};
 use crate::domain::time::{Mono, Now, Wall};
-use crate::ports::{Children, LogPipes, Logs, Message, Record, Requests, StateFiles, Stdio};
+use crate::ports::{Children, LogPipes, Logs, Message, Record, Requests, Specs, StateFiles, Stdio};
 
 const EAGAIN: i32 = 11;
 
@@ -120,6 +121,7 @@ struct FakeLogs(Mutex<Vec<Record>>);
 
 impl Logs for FakeLogs {
     fn open(&self, _: RunId, _: &Arc<Label>, _: &Arc<LogRule>, _: LogPipes) {}
+    fn relog(&self, _: RunId, _: &Arc<Label>, _: &Arc<LogRule>) {}
     fn close(&self, _: RunId) {}
     fn record(&self, record: Record) {
         self.0.lock().unwrap().push(record);
@@ -131,14 +133,18 @@ impl Logs for FakeLogs {
 }
 
 #[derive(Debug)]
-struct NoRequests;
+struct Nothing;
 
-impl Requests for NoRequests {
+impl Requests for Nothing {
     fn ask(&mut self, _: RunId, _: Arc<Request>, _: Duration) {}
 }
 
-impl StateFiles for NoRequests {
+impl StateFiles for Nothing {
     fn write(&mut self, _: String, _: String) {}
+}
+
+impl Specs for Nothing {
+    fn reload(&mut self) {}
 }
 
 thread_local! {
@@ -154,14 +160,14 @@ fn clock() -> Now {
     }
 }
 
-type FakeEngine = Engine<FakeChildren, FakeLogs, NoRequests, NoRequests>;
+type FakeEngine = Engine<FakeChildren, FakeLogs, Nothing>;
 
 fn engine(plan: Plan) -> (FakeEngine, FakeChildren, mpsc::Sender<Message>) {
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let children = FakeChildren::default();
     let system = System::new(Config::default(), clock());
     let logs = Arc::new(FakeLogs::default());
-    let executor = Executor::new(children.clone(), logs, NoRequests, NoRequests);
+    let executor = Executor::new(children.clone(), logs, Nothing);
     let engine = Engine::new(system, executor, mailbox, clock);
     sender
         .try_send(Event::Loaded(Arc::new(plan)).into())
@@ -248,7 +254,7 @@ async fn a_storm_of_exits_holds_neither_messages_nor_timers_up() {
     let system = System::new(Config::default(), clock_of_calls());
     let logs = Arc::new(FakeLogs::default());
     let table = children.0.clone();
-    let executor = Executor::new(children, logs, NoRequests, NoRequests);
+    let executor = Executor::new(children, logs, Nothing);
     let mut engine = Engine::new(system, executor, mailbox, clock_of_calls);
     let plan = set(vec![service("a")]).plan;
     sender
@@ -393,6 +399,10 @@ fn every_fact_has_words() {
     let facts = [
         Fact::PlanAccepted {
             name: "set".into(),
+            origin: Origin {
+                what: "shop.yaml".into(),
+                object: None,
+            },
             processes: 2,
         },
         Fact::SignalIgnored {

@@ -27,6 +27,11 @@ pub(super) enum Command {
         rule: Arc<LogRule>,
         pipes: LogPipes,
     },
+    Relog {
+        run: RunId,
+        label: Arc<Label>,
+        rule: Arc<LogRule>,
+    },
     Close(RunId),
     Record(Wall, Record),
     LastLines {

@@ -150,6 +150,7 @@ impl Reader {
                     rule,
                     pipes,
                 } => self.open(run, &label, &rule, pipes),
+                Command::Relog { run, label, rule } => self.relog(run, &label, &rule),
                 Command::Close(run) => {
                     for id in ids(run) {
                         self.close(id);

@@ -130,15 +130,26 @@ impl Store {
             None => self.add(label, rule),
         };
         for id in ids {
-            let source = &mut self.sources[id.0];
-            source.pipes += 1;
-            source.policy = rule.on_backpressure;
-            if self.lossy {
-                source.policy = Backpressure::DropOldest;
-            }
-            source.face = Face::new(label, source.stream, rule, id.0 / 2);
+            self.sources[id.0].pipes += 1;
+            self.follow(id, label, rule);
         }
         ids
+    }
+
+    /// The lines of an instance's streams follow another rule from now on.
+    pub(super) fn relog(&mut self, label: &Arc<Label>, rule: &LogRule) {
+        for id in self.by_label.get(label).copied().into_iter().flatten() {
+            self.follow(id, label, rule);
+        }
+    }
+
+    fn follow(&mut self, id: SourceId, label: &Arc<Label>, rule: &LogRule) {
+        let source = &mut self.sources[id.0];
+        source.policy = rule.on_backpressure;
+        if self.lossy {
+            source.policy = Backpressure::DropOldest;
+        }
+        source.face = Face::new(label, source.stream, rule, id.0 / 2);
     }
 
     /// A pipe that filled the source is gone.

@@ -93,6 +93,11 @@ impl Checker {
         };
     }
 
+    /// Takes the place of another probe, which found this.
+    pub fn assume(&mut self, passed: bool) {
+        self.result = Some(passed);
+    }
+
     /// When it wants a tick.
     pub fn deadline(&self) -> Mono {
         match &self.flight {

@@ -7,7 +7,7 @@ use super::Launch;
 use crate::domain::id::Label;
 
 /// The probes of an instance.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Probes {
     /// Gates the other two until it passes; a failure restarts the instance.
     pub startup: Option<Arc<Probe>>,
@@ -50,7 +50,7 @@ impl ProbeKind {
 }
 
 /// One probe, with the meaning that the kubelet gives its fields.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// What is asked.
     pub check: Check,
@@ -69,7 +69,7 @@ pub struct Probe {
 }
 
 /// What a probe asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
     /// Runs a command, with the process's user, environment and directory; exit code 0 passes.
     Exec {

@@ -12,7 +12,9 @@ use std::time::Duration;
 use super::graph::StartGraph;
 use super::host::HostView;
 use super::validate::validate;
-use super::{Directory, GraceSource, Launch, Mode, Plan, Process, SetHooks, ShutdownTimes};
+use super::{
+    Directory, GraceSource, Launch, Mode, Origin, Plan, Process, Rollout, SetHooks, ShutdownTimes,
+};
 use crate::domain::id::ProcessId;
 use crate::spec::problem::{FieldPath, Problem};
 use crate::spec::v1alpha1::{self as wire, EnvPolicy, ProcessSet, ProcessSetSpec, Traffic};
@@ -79,6 +81,13 @@ impl<'a> Resolver<'a> {
             notify_socket: None,
             processes: self.processes(),
             mode: Mode::Set,
+            origin: Origin::default(),
+            rollout: Rollout {
+                max_unavailable: self.spec.rollout.max_unavailable,
+                progress_deadline: Duration::from_secs(
+                    self.spec.rollout.progress_deadline_seconds.into(),
+                ),
+            },
             name,
         };
         let notified = plan.processes.iter().flat_map(|process| &process.instances);

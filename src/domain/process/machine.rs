@@ -17,6 +17,7 @@ use crate::domain::plan::{Hook, Instance, Kind, OnStop, Output, ProbeKind, Proce
 use crate::domain::system::context::Context;
 use crate::domain::time::Mono;
 
+mod change;
 mod ended;
 mod healthy;
 mod stop;
@@ -33,6 +34,9 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// `onStop: Finish` runs are signalled so long before T_kill.
 pub const FINISH_RESERVE: Duration = Duration::from_secs(2);
 
+/// How the failure begins of an instance that waited for another one that failed for good.
+const DEPENDENCY_FAILED: &str = "DependencyFailed: ";
+
 /// What an instance is part of: unchanging facts a step needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Me<'a> {
@@ -42,6 +46,8 @@ pub struct Me<'a> {
     pub instance: &'a Instance,
     /// The pod's grace period: the time from stop signal to KILL when neither the process nor a stop of the set gives one.
     pub grace: Duration,
+    /// What its next run is of; something else than `process` and `instance` when the spec changed under the present one.
+    pub next: (&'a Process, &'a Instance),
 }
 
 /// What a stop of the set leaves an instance.
@@ -78,6 +84,21 @@ pub struct Machine {
     killed_by_deadline: bool,
     /// The probe that failed, on the way to the end of the run.
     sick: Option<ProbeKind>,
+    /// What the end of the present run leads to since the spec changed.
+    update: Option<Update>,
+    /// A run was begun since the last look.
+    renewed: bool,
+}
+
+/// What a change of the spec makes of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update {
+    /// Another run follows at once.
+    Replace,
+    /// It waits to be started again.
+    Hold,
+    /// It is wanted no more.
+    Retire,
 }
 
 impl Machine {
@@ -99,6 +120,8 @@ impl Machine {
             failure: None,
             killed_by_deadline: false,
             sick: None,
+            update: None,
+            renewed: false,
         }
     }
 
@@ -283,10 +306,13 @@ impl Machine {
             Reaction::CutHook => self.cut_hook(me, cx),
             Reaction::Spawn => self.spawn(me, cx),
             Reaction::FailRun => self.fail_run(RunEnd::PreStartFailed, me, cx),
-            Reaction::BeginStop => self.begin_stop(StopReason::Requested, me, cx),
+            Reaction::BeginStop => self.begin_stop(self.asked(), me, cx),
             Reaction::Hasten => self.hasten(me, cx),
             Reaction::BecomeReady => self.become_ready(me, cx),
             Reaction::ReplaceRun => self.replace_run(me, cx),
+            Reaction::UpdateRun => self.begin_stop(StopReason::Changed, me, cx),
+            Reaction::BeginAgain => self.begin_again(me, cx),
+            Reaction::Renew => self.renew(me, cx),
             Reaction::RejectRun => self.begin_stop(StopReason::PostStartFailed, me, cx),
             Reaction::CheckTimes => self.check_times(me, cx),
             Reaction::SendStop => self.send_stop(me, cx),
@@ -302,6 +328,7 @@ impl Machine {
     }
 
     fn begin_run(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        let me = self.take_next(me);
         match &me.instance.hooks.pre_start {
             Some(hook) => {
                 let hook = begin_hook(hook, Mono::NEVER, me, cx);
@@ -353,8 +380,8 @@ impl Machine {
             finish_until: Mono::NEVER,
         };
         self.look_at_health(me, cx);
-        if self.turn {
-            self.begin_stop(StopReason::Requested, me, cx);
+        if self.turn || self.update.is_some() {
+            self.begin_stop(self.asked(), me, cx);
         } else if stopping {
             self.cut_probes(cx);
         }
@@ -374,7 +401,7 @@ impl Machine {
 
     fn give_up(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
         let why = self.failure.clone().unwrap_or_default();
-        self.fail_for_good(format!("DependencyFailed: {why}"), me, cx);
+        self.fail_for_good(format!("{DEPENDENCY_FAILED}{why}"), me, cx);
     }
 
     fn fail_for_good(&mut self, why: String, me: Me<'_>, cx: &mut Context<'_>) {

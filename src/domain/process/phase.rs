@@ -148,6 +148,8 @@ pub enum StopReason {
     PostStartFailed,
     /// This probe failed.
     Unhealthy(ProbeKind),
+    /// The spec changed: what runs is out of date, or wanted no more.
+    Changed,
 }
 
 /// How a run ended.
@@ -173,7 +175,7 @@ impl fmt::Display for Ended {
                 f.write_str("passed activeDeadlineSeconds, then ")?;
             }
             Some(StopReason::PostStartFailed) => f.write_str("postStart hook failed, then ")?,
-            Some(StopReason::Requested) | None => {}
+            Some(StopReason::Requested | StopReason::Changed) | None => {}
         }
         self.how.fmt(f)
     }
@@ -287,13 +289,15 @@ pub enum Stimulus {
     HookFailed,
     /// Its startup or liveness probe failed.
     Unhealthy,
+    /// The spec changed, and it is this instance's turn to follow.
+    Replace,
     /// The deadline of its phase has come.
     Tick,
 }
 
 impl Stimulus {
     /// Every stimulus.
-    pub const ALL: [Stimulus; 12] = [
+    pub const ALL: [Stimulus; 13] = [
         Stimulus::Start,
         Stimulus::DependencyFailed,
         Stimulus::Stop,
@@ -305,6 +309,7 @@ impl Stimulus {
         Stimulus::HookSucceeded,
         Stimulus::HookFailed,
         Stimulus::Unhealthy,
+        Stimulus::Replace,
         Stimulus::Tick,
     ];
 }
@@ -340,6 +345,12 @@ pub enum Reaction {
     RejectRun,
     /// A probe failed: the run is stopped gracefully and counts as a failure.
     ReplaceRun,
+    /// What runs is out of date: it is stopped gracefully, and another run follows.
+    UpdateRun,
+    /// Its preStart hook is out of date: the hook is ended, and the run begins again.
+    BeginAgain,
+    /// Nothing runs: it begins anew.
+    Renew,
     /// Looks which of its deadlines has come.
     CheckTimes,
     /// Sends the stop signal.
@@ -383,6 +394,8 @@ const fn coming_up(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::Start => R::BeginRun,
             S::DependencyFailed => R::GiveUp,
             S::Stop | S::Kill => R::Withdraw,
+            // What it waits to begin is what the spec says by then.
+            S::Replace => R::Keep,
             S::Tick => R::Complain,
             _ => R::Late,
         },
@@ -390,13 +403,14 @@ const fn coming_up(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::HookSucceeded => R::Spawn,
             S::HookFailed => R::FailRun,
             S::Stop | S::Kill => R::CutHook,
+            S::Replace => R::BeginAgain,
             S::Tick => R::CheckTimes,
             _ => R::Late,
         },
         P::Spawning => match stimulus {
             S::Spawned => R::EnterRun,
             S::SpawnFailed => R::FailRun,
-            S::Stop => R::Remember,
+            S::Stop | S::Replace => R::Remember,
             S::Kill => R::KillRun,
             _ => R::Late,
         },
@@ -406,6 +420,7 @@ const fn coming_up(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::Unhealthy => R::ReplaceRun,
             S::Exited => R::EndRun,
             S::Stop => R::BeginStop,
+            S::Replace => R::UpdateRun,
             S::Kill => R::KillRun,
             S::Tick => R::CheckTimes,
             _ => R::Late,
@@ -423,6 +438,7 @@ const fn going_down(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::HookSucceeded | S::HookFailed => R::SendStop,
             S::Exited => R::EndRun,
             S::Stop => R::Hasten,
+            S::Replace => R::Remember,
             S::Kill => R::KillRun,
             S::Tick => R::CheckTimes,
             _ => R::Late,
@@ -430,6 +446,7 @@ const fn going_down(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
         P::Signalled => match stimulus {
             S::Exited => R::EndRun,
             S::Stop => R::Hasten,
+            S::Replace => R::Remember,
             S::Kill | S::Tick => R::KillRun,
             _ => R::Late,
         },
@@ -438,7 +455,7 @@ const fn going_down(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::Spawned => R::Keep,
             S::SpawnFailed => R::FailRun,
             S::Exited => R::EndRun,
-            S::Stop => R::Remember,
+            S::Stop | S::Replace => R::Remember,
             S::Kill => R::Keep,
             S::Tick => R::CallStuck,
             _ => R::Late,
@@ -447,7 +464,7 @@ const fn going_down(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::Spawned => R::Keep,
             S::SpawnFailed => R::FailRun,
             S::Exited => R::EndRun,
-            S::Stop => R::Remember,
+            S::Stop | S::Replace => R::Remember,
             S::Kill => R::Keep,
             _ => R::Late,
         },
@@ -463,6 +480,7 @@ const fn afterwards(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
         P::Clearing => match stimulus {
             S::SessionEmpty => R::AfterRun,
             S::Stop => R::Hasten,
+            S::Replace => R::Remember,
             S::Kill => R::KillRest,
             S::Tick => R::CheckTimes,
             _ => R::Late,
@@ -470,6 +488,7 @@ const fn afterwards(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
         P::PostStop => match stimulus {
             S::HookSucceeded | S::HookFailed => R::Settle,
             S::Stop => R::Hasten,
+            S::Replace => R::Remember,
             S::Kill => R::CutHook,
             S::Tick => R::CheckTimes,
             _ => R::Late,
@@ -477,10 +496,12 @@ const fn afterwards(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
         P::Backoff => match stimulus {
             S::Tick => R::BeginRun,
             S::Stop | S::Kill => R::Withdraw,
+            S::Replace => R::Renew,
             _ => R::Late,
         },
         P::Completed | P::Failed | P::Stopped => match stimulus {
             S::Stop | S::Kill => R::Keep,
+            S::Replace => R::Renew,
             _ => R::Late,
         },
         _ => R::Late,

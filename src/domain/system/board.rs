@@ -22,6 +22,10 @@ pub struct Summary {
     pub completed: bool,
     /// Failed for good.
     pub failed: bool,
+    /// In excess, and ready: it stands in for one that is wanted.
+    pub spare: bool,
+    /// Ended for good, and wanted.
+    pub ended: bool,
     /// Ended for good.
     pub over: bool,
     /// Nothing of it runs, for the order of a stop.
@@ -29,18 +33,30 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// What this instance counts as now.
-    pub fn of(machine: &Machine) -> Self {
+    /// What this instance counts as now. One that is not `wanted` (any more) counts for the order of a stop and for the
+    /// end of the set only.
+    pub fn of(machine: &Machine, wanted: bool) -> Self {
         let kind = machine.phase().kind();
+        let (over, gone) = (machine.is_over(), machine.is_gone());
+        if !wanted {
+            return Summary {
+                spare: machine.is_ready() && !machine.is_retired(),
+                over,
+                gone,
+                ..Summary::default()
+            };
+        }
         Summary {
-            begun: machine.has_begun() || machine.is_over(),
+            begun: machine.has_begun() || over,
             started: machine.is_started(),
             ready: machine.is_ready(),
             available: machine.is_available(),
             completed: kind == PhaseKind::Completed,
             failed: kind == PhaseKind::Failed,
-            over: machine.is_over(),
-            gone: machine.is_gone(),
+            spare: false,
+            ended: over,
+            over,
+            gone,
         }
     }
 }
@@ -49,13 +65,17 @@ impl Summary {
 #[derive(Debug, Clone, Default)]
 pub struct Count {
     /// How many there are.
-    pub all: u32,
+    all: u32,
+    /// How many of them are wanted.
+    pub desired: u32,
     begun: u32,
     started: u32,
     ready: u32,
     available: u32,
     completed: u32,
     failed: u32,
+    spare: u32,
+    ended: u32,
     over: u32,
     gone: u32,
 }
@@ -73,38 +93,50 @@ impl Count {
         add(summary.available, &mut self.available);
         add(summary.completed, &mut self.completed);
         add(summary.failed, &mut self.failed);
+        add(summary.spare, &mut self.spare);
+        add(summary.ended, &mut self.ended);
         add(summary.over, &mut self.over);
         add(summary.gone, &mut self.gone);
     }
 
     /// Every instance was ready at least once.
     pub fn all_begun(&self) -> bool {
-        self.begun == self.all
+        self.begun == self.desired
     }
 
     /// Every instance started, now or before.
     pub fn all_started(&self) -> bool {
-        self.started == self.all
+        self.started == self.desired
     }
 
-    /// Every instance is ready.
+    /// As many instances are ready as are wanted.
     pub fn all_ready(&self) -> bool {
-        self.ready == self.all
+        self.ready + self.spare >= self.desired
     }
 
     /// Every instance is ready, but for those that failed for good.
     pub fn all_ready_or_failed(&self) -> bool {
-        self.ready + self.failed == self.all
+        self.ready + self.spare + self.failed >= self.desired
+    }
+
+    /// An instance failed for good.
+    pub fn any_failed(&self) -> bool {
+        self.failed > 0
     }
 
     /// Every instance completed.
     pub fn all_completed(&self) -> bool {
-        self.completed == self.all
+        self.completed == self.desired
     }
 
     /// Every instance ended for good.
     pub fn all_over(&self) -> bool {
         self.over == self.all
+    }
+
+    /// So many are available.
+    pub fn available(&self) -> u32 {
+        self.available
     }
 
     /// Nothing of it runs.
@@ -153,8 +185,10 @@ impl Board {
             let id = ProcessId(at as u32);
             let all = process.instances.len() as u32;
             board.entries[at].units = next..next + all;
-            board.entries[at].count.all = all;
-            board.total.all += all;
+            for count in [&mut board.entries[at].count, &mut board.total] {
+                count.all += all;
+                count.desired += process.desired;
+            }
             next += all;
             for Dependency { on, .. } in &process.depends_on {
                 board.entries[at].dependencies.push(*on);
@@ -187,6 +221,12 @@ impl Board {
         self.entries[process.index()].units.clone()
     }
 
+    /// Where those instances of it are that are wanted.
+    pub fn wanted(&self, process: ProcessId) -> Range<u32> {
+        let entry = &self.entries[process.index()];
+        entry.units.start..entry.units.start + entry.count.desired
+    }
+
     /// Who depends on a process.
     pub fn dependents(&self, process: ProcessId) -> Vec<ProcessId> {
         self.entries[process.index()].dependents.clone()
@@ -210,6 +250,11 @@ impl Board {
         !std::mem::replace(&mut self.entries[process.index()].opened, true)
     }
 
+    /// A process has to be allowed to start again.
+    pub fn close(&mut self, process: ProcessId) {
+        self.entries[process.index()].opened = false;
+    }
+
     /// A process is allowed to start.
     pub fn is_open(&self, process: ProcessId) -> bool {
         self.entries[process.index()].opened
@@ -227,7 +272,7 @@ impl Board {
             Condition::Started => (count.started, count.failed),
             Condition::Ready => (count.available, count.failed),
             Condition::Completed => (count.completed, count.failed),
-            Condition::Exited => (count.over, 0),
+            Condition::Exited => (count.ended, 0),
         };
         // An instance that failed for good is what an optional dependency no longer waits for.
         let (have, never) = if dependency.optional {
@@ -235,7 +280,7 @@ impl Board {
         } else {
             (have, failed > 0)
         };
-        if have == count.all {
+        if have == count.desired {
             Met::Yes
         } else if never {
             Met::Never

@@ -35,6 +35,8 @@ pub enum Timer {
     Drain,
     /// The stop.
     Stop,
+    /// A change of the spec.
+    Change,
     /// The end of what a run left behind.
     Remains(RunId),
 }
@@ -75,6 +77,23 @@ impl Shared {
             next_run: 1,
             random: seed,
         }
+    }
+
+    /// Instances have other places in the system's list; one that has none any more left nothing behind that anybody waits
+    /// for.
+    pub(crate) fn move_units(&mut self, place: impl Fn(u32) -> Option<u32>) {
+        for owner in self.owners.values_mut() {
+            if let Owner::Unit(at) = owner {
+                *owner = place(*at).map_or(Owner::Remains, Owner::Unit);
+            }
+        }
+        let timers = std::mem::take(&mut self.timers).into_iter();
+        self.timers = timers
+            .filter_map(|(at, timer)| match timer {
+                Timer::Unit(unit) => Some((at, Timer::Unit(place(unit)?))),
+                timer => Some((at, timer)),
+            })
+            .collect();
     }
 
     /// How many runs are being ended that nobody hears of.

@@ -176,7 +176,7 @@ impl System {
             let process = plan.process(unit.id.process);
             let once = is_init(process.kind) || process.restart.policy != RestartPolicy::Always;
             let completed = unit.machine.phase().kind() == PhaseKind::Completed;
-            (once && !completed).then(|| process.name.to_string())
+            (once && !completed && !unit.machine.is_retired()).then(|| process.name.to_string())
         })
     }
 

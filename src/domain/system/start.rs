@@ -6,15 +6,13 @@ use std::sync::Arc;
 use super::board::{Board, Met, Summary};
 use super::hooks::Which;
 use super::stop::Cause;
-use super::view::Glance;
 use super::{Stage, System, Unit, is_init};
 use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
 use crate::domain::id::{InstanceId, ProcessId};
 use crate::domain::plan::{Condition, Kind, OnFailure, OnSuccess, Plan};
-use crate::domain::process::machine::Machine;
 use crate::domain::process::phase::PhaseKind;
-use crate::domain::time::{Mono, Now};
+use crate::domain::time::Now;
 
 impl System {
     /// The plan is there: begin.
@@ -25,6 +23,7 @@ impl System {
         }
         self.shared.outbox.facts.push(Fact::PlanAccepted {
             name: Arc::clone(&plan.name),
+            origin: plan.origin.clone(),
             processes: plan.processes.len(),
         });
         if let Some(socket) = &plan.notify_socket {
@@ -37,22 +36,17 @@ impl System {
         self.board = Board::new(&plan);
         for (at, process) in plan.processes.iter().enumerate() {
             for index in 0..process.instances.len() as u32 {
-                let machine = Machine::new();
-                let summary = Summary::of(&machine);
                 let id = InstanceId {
                     process: ProcessId(at as u32),
                     index,
                 };
-                self.board.update(id.process, Summary::default(), summary);
-                self.units.push(Unit {
-                    id,
-                    armed: Mono::NEVER,
-                    glance: Glance::of(&machine),
-                    machine,
-                    summary,
-                });
+                let unit = Unit::new(id, index < process.desired);
+                self.board
+                    .update(id.process, Summary::default(), unit.summary);
+                self.units.push(unit);
             }
         }
+        self.changes.begin(&plan);
         self.plan = Some(plan);
         self.view.mark_all();
         self.stage = Stage::PreStart;
@@ -69,6 +63,8 @@ impl System {
             Stage::Init if self.all_over(is_init) => {
                 self.stage = Stage::Main;
                 self.view.mark_all();
+                // What changed meanwhile is what begins.
+                self.take_pending(now);
                 self.open(now, |kind| kind == Kind::Service);
                 true
             }
@@ -84,6 +80,9 @@ impl System {
                 took: now.mono.since(self.began),
             });
             self.begin_set_hooks(Which::PostStart, now);
+            return true;
+        }
+        if self.roll(now) {
             return true;
         }
         if self.set_hook.is_none() && self.board.total().all_over() {
@@ -116,7 +115,7 @@ impl System {
     /// The turn of these processes has come: they start as soon as their conditions hold.
     fn open(&mut self, now: Now, which: fn(Kind) -> bool) {
         for process in self.each(which).collect::<Vec<_>>() {
-            for unit in self.units_of(process) {
+            for unit in self.board.wanted(process) {
                 self.with_unit(unit, now, |machine, _, cx| machine.expect_start(cx));
             }
             self.try_start(process, now);
@@ -145,7 +144,7 @@ impl System {
                 Met::Never => {
                     self.board.open(process);
                     let why = format!("{} failed for good", plan.process(dependency.on).name);
-                    for unit in self.units_of(process) {
+                    for unit in self.board.wanted(process) {
                         let why = why.clone();
                         self.with_unit(unit, now, |machine, me, cx| {
                             machine.dependency_failed(why, me, cx);
@@ -156,7 +155,7 @@ impl System {
             }
         }
         if all_met && self.board.open(process) {
-            for unit in self.units_of(process) {
+            for unit in self.board.wanted(process) {
                 self.with_unit(unit, now, super::super::process::machine::Machine::start);
             }
         }
@@ -204,7 +203,7 @@ impl System {
         let rule = plan.process(process);
         let count = self.board.count(process);
         if rule.on_success == OnSuccess::ExitSet
-            && count.all > 0
+            && count.desired > 0
             && count.all_completed()
             && self.stage == Stage::Main
         {

@@ -103,7 +103,7 @@ impl System {
             Signal::TERM | Signal::INT | Signal::QUIT | Signal::RTMIN_3 => {
                 self.stop_requested(signal, now);
             }
-            Signal::HUP => self.ignored(signal, "reload is not supported yet"),
+            Signal::HUP => self.shared.outbox.effects.push(Effect::Reload),
             _ => self.ignored(signal, "it has no meaning for podinit"),
         }
     }

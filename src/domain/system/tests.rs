@@ -8,6 +8,7 @@ use super::Config;
 use crate::domain::plan::{Condition, FailurePolicy, InstanceHooks, SetHooks};
 use crate::domain::signal::Signal;
 
+mod change;
 mod ending;
 mod health;
 mod properties;

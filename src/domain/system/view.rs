@@ -17,6 +17,8 @@ pub(super) struct View {
     changed: BTreeSet<ProcessId>,
     /// Something beside the processes.
     otherwise: bool,
+    /// There are other processes than before.
+    anew: bool,
 }
 
 impl View {
@@ -26,6 +28,11 @@ impl View {
 
     pub(super) fn mark_all(&mut self) {
         self.otherwise = true;
+    }
+
+    pub(super) fn rebuild(&mut self) {
+        self.otherwise = true;
+        self.anew = true;
     }
 }
 
@@ -59,6 +66,9 @@ impl System {
         }
         let plan = self.plan.clone();
         let mut processes = self.view.shown.processes.clone();
+        if std::mem::take(&mut self.view.anew) {
+            processes.clear();
+        }
         if let Some(plan) = &plan {
             let known = processes.len();
             let changed = std::mem::take(&mut self.view.changed);
@@ -74,14 +84,10 @@ impl System {
         let init_done = self.stage != Stage::Loading && self.init_is_done();
         let stopping = self.stop.as_ref().map(|stop| stop.cause.to_string().into());
         let started = init_done && self.serving_all(|count, _| count.all_started());
-        let ready = init_done
-            && stopping.is_none()
+        let ready = stopping.is_none()
             && self.stage != Stage::Over
-            && self.serving_all(|count, process| match process.on_failure {
-                OnFailure::Ignore => count.all_ready_or_failed(),
-                OnFailure::ExitSet | OnFailure::MarkUnready => count.all_ready(),
-            })
-            && processes.iter().all(|one| one.marks_unready.is_none());
+            && !self.changes.holds_back()
+            && self.pod_is_ready();
         self.view.otherwise = false;
         self.view.changed.clear();
         self.view.shown = Arc::new(Snapshot {
@@ -90,8 +96,26 @@ impl System {
             ready,
             stopping,
             processes,
+            spec: self.spec_view(),
         });
         Some(Arc::clone(&self.view.shown))
+    }
+
+    /// Init processes are done, every Serving process is ready, and no failure makes the pod unready.
+    pub(super) fn pod_is_ready(&self) -> bool {
+        let marked = |(at, process): (usize, &Process)| {
+            process.on_failure == OnFailure::MarkUnready
+                && self.board.count(ProcessId(at as u32)).any_failed()
+        };
+        self.stage != Stage::Loading
+            && self.init_is_done()
+            && self.serving_all(|count, process| match process.on_failure {
+                OnFailure::Ignore => count.all_ready_or_failed(),
+                OnFailure::ExitSet | OnFailure::MarkUnready => count.all_ready(),
+            })
+            && !(self.plan.iter())
+                .flat_map(|plan| plan.processes.iter().enumerate())
+                .any(marked)
     }
 
     /// `holds` for every Serving process.
@@ -111,7 +135,11 @@ impl System {
     fn look_at(&self, process: ProcessId, plan: &Plan) -> ProcessView {
         let rule = plan.process(process);
         let mut marks_unready = None;
-        let instances = self.units_of(process).map(|at| {
+        let shown = |at: &u32| {
+            let machine = &self.units[*at as usize].machine;
+            !(machine.is_retired() && machine.is_over())
+        };
+        let instances = self.units_of(process).filter(shown).map(|at| {
             let unit = &self.units[at as usize];
             let machine = &unit.machine;
             let phase = machine.phase().kind();

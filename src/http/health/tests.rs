@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::domain::id::Label;
 use crate::domain::plan::OnStop;
+use crate::domain::snapshot::SpecView;
 
 fn instance(name: &str, phase: PhaseKind, started: bool, ready: bool) -> InstanceView {
     InstanceView {
@@ -47,6 +48,7 @@ fn healthy() -> Snapshot {
         started: true,
         ready: true,
         stopping: None,
+        spec: SpecView::default(),
         processes: vec![
             init(PhaseKind::Completed),
             process(Traffic::Serving, vec![fine("web-0")]),

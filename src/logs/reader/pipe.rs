@@ -86,6 +86,16 @@ impl Reader {
         }
     }
 
+    /// What the pipes bring is logged by another rule from now on.
+    pub(super) fn relog(&mut self, run: RunId, label: &Arc<Label>, rule: &LogRule) {
+        self.store.relog(label, rule);
+        for id in ids(run) {
+            if let Some(pipe) = self.pipes.get_mut(&id) {
+                pipe.max = rule.max_line_bytes;
+            }
+        }
+    }
+
     /// The run has ended: reads what the pipe holds now. If there is no room for it, the pipe is parked.
     pub(super) fn close(&mut self, id: u64) {
         let Some(pipe) = self.pipes.get_mut(&id) else {

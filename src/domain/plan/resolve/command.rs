@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::super::host::HostView;
 use super::super::{
-    Backoff, Instance, InstanceHooks, Kind, Launch, Mode, OnFailure, OnSuccess, Plan, Probes,
-    Process, Restart, RestartPolicy, SetHooks, ShutdownTimes, SignalTarget, StopRule, Traffic,
+    Backoff, Instance, InstanceHooks, Kind, Launch, Mode, OnFailure, OnSuccess, Origin, Plan,
+    Probes, Process, Restart, RestartPolicy, Rollout, SetHooks, ShutdownTimes, SignalTarget,
+    StopRule, Traffic, UpdateRule,
 };
 use super::{c_os_string, env, grace};
 use crate::domain::id::Label;
@@ -56,6 +57,8 @@ pub fn command_plan(argv: Vec<OsString>, host: &HostView) -> Result<Plan, Vec<Pr
     };
     Ok(Plan {
         name: Arc::default(),
+        origin: Origin::default(),
+        rollout: Rollout::default(),
         mode: Mode::Command,
         shutdown: ShutdownTimes {
             grace,
@@ -67,6 +70,7 @@ pub fn command_plan(argv: Vec<OsString>, host: &HostView) -> Result<Plan, Vec<Pr
         notify_socket: None,
         directories: Vec::new(),
         processes: vec![Process {
+            desired: 1,
             instances: vec![Instance {
                 label: Arc::new(label),
                 launch: Arc::new(launch),
@@ -107,6 +111,8 @@ pub(super) fn bare(name: Arc<str>) -> Process {
         min_ready: Duration::ZERO,
         active_deadline: None,
         log: None,
+        update: UpdateRule::default(),
+        desired: 0,
         instances: Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::{
     Backoff, Instance, Kind, Launch, LogRule, OnFailure, OnStop, OnSuccess, Probes, Process,
-    Restart, RestartLimit, RestartPolicy, SignalTarget, StopRule, Traffic,
+    Restart, RestartLimit, RestartPolicy, SignalTarget, StopRule, Traffic, UpdateRule,
 };
 use super::{Resolver, c_string, command, env, files, hooks, identity, limits, logging, probes};
 use crate::domain::id::{Label, ProcessId};
@@ -22,6 +22,7 @@ struct Shape<'a> {
     probed: Option<&'a spec::Process>,
     /// `None`: one, without an index.
     replicas: Option<u32>,
+    update: UpdateRule,
     port_base: Option<u16>,
     lifecycle: &'a Lifecycle,
 }
@@ -36,6 +37,7 @@ impl Resolver<'_> {
         let shape = Shape {
             probed: None,
             replicas: None,
+            update: UpdateRule::default(),
             port_base: None,
             lifecycle: &process.lifecycle,
         };
@@ -59,6 +61,7 @@ impl Resolver<'_> {
             on_failure: OnFailure::ExitSet,
             on_success: OnSuccess::Ignore,
             traffic: Traffic::Background,
+            desired: 1,
             ..self.common(process.shared(), id, path, &shape)
         }
     }
@@ -72,6 +75,7 @@ impl Resolver<'_> {
         let shape = Shape {
             probed: Some(process),
             replicas: Some(process.replicas),
+            update: update_rule(process),
             port_base: process.port_base,
             lifecycle: &process.lifecycle,
         };
@@ -107,6 +111,8 @@ impl Resolver<'_> {
             },
             traffic,
             min_ready: Duration::from_secs(process.min_ready_seconds.into()),
+            update: shape.update,
+            desired: process.replicas,
             ..self.common(process.shared(), id, path, &shape)
         }
     }
@@ -223,7 +229,10 @@ impl Resolver<'_> {
         };
         let all: Vec<Instance> = match shape.replicas {
             None => vec![instance(None)],
-            Some(replicas) => (0..replicas).map(|index| instance(Some(index))).collect(),
+            Some(replicas) => {
+                let all = 0..replicas + shape.update.surge;
+                all.map(|index| instance(Some(index))).collect()
+            }
         };
         let program = |instance: &Instance| instance.launch.argv.first().map(|arg| arg.is_empty());
         let written = command.command.first().map_or("", String::as_str);
@@ -233,6 +242,24 @@ impl Resolver<'_> {
             self.problems.push(Problem::error(path, message));
         }
         all
+    }
+}
+
+/// An update that may have nothing down and nothing in excess would never go on: then one may be down, as in a
+/// Deployment whose percentages round to nothing.
+fn update_rule(process: &spec::Process) -> UpdateRule {
+    let wanted = &process.update_strategy;
+    let recreate = wanted.kind == spec::UpdateType::Recreate;
+    let surge = if recreate || process.replicas == 0 {
+        0
+    } else {
+        wanted.max_surge.ceil_of(process.replicas)
+    };
+    let down = wanted.max_unavailable.floor_of(process.replicas);
+    UpdateRule {
+        recreate,
+        max_unavailable: down.max(u32::from(surge == 0)),
+        surge,
     }
 }
 

@@ -167,7 +167,7 @@ impl Machine {
     fn succeeded(ended: &Ended, me: Me<'_>) -> bool {
         let by_itself = match ended.why {
             None => true,
-            Some(StopReason::Requested) => !ended.signalled,
+            Some(StopReason::Requested | StopReason::Changed) => !ended.signalled,
             Some(
                 StopReason::ActiveDeadline | StopReason::PostStartFailed | StopReason::Unhealthy(_),
             ) => false,
@@ -193,6 +193,8 @@ impl Machine {
         };
         if self.limits.is_some() {
             self.decide_in_stop(ended, success && !again, me, cx);
+        } else if let Some(update) = self.update {
+            self.follow_update(update, me, cx);
         } else if success && !again {
             cx.fact(Fact::Completed {
                 label: Arc::clone(&me.instance.label),

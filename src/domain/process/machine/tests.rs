@@ -1,6 +1,7 @@
 //! The table, pair by pair: every stimulus in every phase does what [`reaction`] says, on a real machine.
 
 use super::*;
+use crate::domain::id::{InstanceId, ProcessId};
 use crate::domain::plan::{FailurePolicy, InstanceHooks, Plan};
 use crate::domain::process::phase::table;
 use crate::domain::system::context::{Outbox, Owner, Shared};
@@ -45,6 +46,10 @@ impl Bench {
             process: &self.plan.processes[0],
             instance: &self.plan.processes[0].instances[0],
             grace: secs(30.0),
+            next: self.plan.both(InstanceId {
+                process: ProcessId(0),
+                index: 0,
+            }),
         };
         let mut cx = Context {
             now: Now {
@@ -103,6 +108,7 @@ impl Bench {
                 machine.sick = Some(ProbeKind::Liveness);
                 machine.react(Stimulus::Unhealthy, me, cx);
             }),
+            Stimulus::Replace => self.with(super::Machine::replace),
             Stimulus::Tick => {
                 self.now = self.machine.deadline().min(self.now + secs(3600.0));
                 self.with(super::Machine::tick)
@@ -143,13 +149,16 @@ impl Bench {
             PhaseKind::PostStop | PhaseKind::Backoff | PhaseKind::Failed => {
                 &[S::Start, S::Spawned, S::Exited]
             }
-            PhaseKind::Stopped => &[S::Stop],
+            PhaseKind::Stopped => &[],
         };
         for stimulus in path {
             bench.apply(*stimulus);
         }
         match kind {
             PhaseKind::Clearing => left(&mut bench),
+            PhaseKind::Stopped => {
+                bench.with(super::Machine::retire);
+            }
             PhaseKind::Completed => {
                 let exit = (Exit::Code(0), Usage::default(), 0);
                 bench.with(|machine, me, cx| machine.exited(exit, me, cx));
@@ -166,7 +175,8 @@ impl Bench {
 fn leads_to(reaction: Reaction, from: PhaseKind) -> Vec<PhaseKind> {
     use PhaseKind as P;
     match reaction {
-        Reaction::BeginRun => vec![P::PreStart, P::Spawning],
+        Reaction::BeginRun | Reaction::Renew => vec![P::PreStart, P::Spawning],
+        Reaction::BeginAgain => vec![P::PreStart],
         Reaction::Complain
         | Reaction::Hasten
         | Reaction::Remember
@@ -180,7 +190,7 @@ fn leads_to(reaction: Reaction, from: PhaseKind) -> Vec<PhaseKind> {
         Reaction::EnterRun => vec![P::Running],
         Reaction::FailRun if from == P::Killed || from == P::Stuck => vec![P::Backoff, P::Stopped],
         Reaction::FailRun => vec![P::Backoff],
-        Reaction::BeginStop | Reaction::RejectRun | Reaction::ReplaceRun => {
+        Reaction::BeginStop | Reaction::RejectRun | Reaction::ReplaceRun | Reaction::UpdateRun => {
             vec![P::PreStop, P::Signalled]
         }
         Reaction::BecomeReady => vec![P::Running],

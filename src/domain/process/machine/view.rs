@@ -127,6 +127,13 @@ impl Machine {
         }
     }
 
+    /// It failed for good because another one had: no run of it ever began.
+    pub fn never_met(&self) -> bool {
+        let why = self.failure.as_deref();
+        matches!(self.phase, Phase::Failed)
+            && why.is_some_and(|why| why.starts_with(super::DEPENDENCY_FAILED))
+    }
+
     /// Nothing follows any more.
     pub fn is_over(&self) -> bool {
         matches!(

@@ -13,9 +13,10 @@ use crate::domain::fact::Fact;
 use crate::domain::id::{Label, ProcessId, RunId};
 use crate::domain::plan::{
     Backoff, Backpressure, Check, Condition, Dependency, FailurePolicy, GraceSource, Hook,
-    HookAction, Instance, InstanceHooks, Kind, Launch, LogFormat, LogRule, Mode, OnFailure, OnStop,
-    OnSuccess, Plan, Probe, ProbeKind, Probes, Process, Request, Restart, RestartPolicy, SetHooks,
-    ShutdownTimes, SignalTarget, StopRule, Traffic,
+    HookAction, Instance, InstanceHooks, Kind, Launch, LogFormat, LogRule, Mode, ObjectVersion,
+    OnFailure, OnStop, OnSuccess, Origin, Plan, Probe, ProbeKind, Probes, Process, Request,
+    Restart, RestartPolicy, Rollout, SetHooks, ShutdownTimes, SignalTarget, StopRule, Traffic,
+    UpdateRule,
 };
 use crate::domain::signal::Signal;
 use crate::domain::snapshot::Snapshot;
@@ -201,6 +202,12 @@ impl World {
         self
     }
 
+    /// The spec changes.
+    pub(crate) fn change(&mut self, seconds: f64, set: &Set) -> &mut Self {
+        let plan = Arc::new(set.plan.clone());
+        self.at(seconds, Event::Changed(plan))
+    }
+
     /// What others see now.
     pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
         if let Some(snapshot) = self.system.snapshot() {
@@ -288,6 +295,11 @@ impl World {
                 let failure = failure.as_deref().unwrap_or("ok");
                 self.say(&format!("hook {hook} of {of}: {failure}"));
             }
+            Fact::ChangeApplied { what, .. } => self.say(&format!("change: {what}")),
+            Fact::ChangeWaits { why, .. } => self.say(&format!("change waits: {why}")),
+            Fact::ChangeRefused(refusal) => self.say(&format!("refused: {}", refusal.message)),
+            Fact::ChangeDone { .. } => self.say("change done"),
+            Fact::ChangeReverted { .. } => self.say("change taken back"),
             Fact::BecameReady { label, .. } => self.say(&format!("{label} ready")),
             Fact::BecameUnready { label, .. } => self.say(&format!("{label} unready")),
             Fact::Unhealthy { label, why, .. } => self.say(&format!("{label} unhealthy: {why}")),
@@ -317,7 +329,8 @@ impl World {
                 target,
             } => self.deliver(run, signal, target),
             Effect::Request { run, request, .. } => self.answer(run, &request),
-            Effect::ListenNotify { .. } => {}
+            Effect::ListenNotify { .. } | Effect::Reload => {}
+            Effect::Relog { label, .. } => self.say(&format!("{label} is logged otherwise")),
             Effect::WriteState { name, content } => {
                 let before = self.seen.files.get(&name).map(|(_, text)| millis(text));
                 let later = before.is_some_and(|before| {
@@ -460,6 +473,8 @@ pub(crate) struct Set {
 pub(crate) fn set(processes: Vec<Process>) -> Set {
     let mut plan = Plan {
         name: "set".into(),
+        origin: Origin::default(),
+        rollout: Rollout::default(),
         mode: Mode::Set,
         shutdown: ShutdownTimes {
             grace: secs(30.0),
@@ -489,6 +504,15 @@ thread_local! {
 }
 
 impl Set {
+    /// It is this generation of an object of the API server.
+    pub(crate) fn generation(mut self, generation: i64) -> Self {
+        self.plan.origin.object = Some(ObjectVersion {
+            uid: "uid".into(),
+            generation,
+        });
+        self
+    }
+
     pub(crate) fn grace(mut self, seconds: f64) -> Self {
         self.plan.shutdown.grace = secs(seconds);
         self
@@ -550,6 +574,11 @@ pub(crate) fn service(name: &str) -> Process {
         min_ready: Duration::ZERO,
         active_deadline: None,
         log: Some(log()),
+        update: UpdateRule {
+            max_unavailable: 1,
+            ..UpdateRule::default()
+        },
+        desired: 1,
         instances: vec![instance(name, 0)],
     }
 }
@@ -617,6 +646,33 @@ impl Process {
     pub(crate) fn replicas(mut self, count: u32) -> Self {
         let name = Arc::clone(&self.name);
         self.instances = (0..count).map(|index| instance(&name, index)).collect();
+        self.desired = count;
+        self
+    }
+
+    /// It runs something else.
+    pub(crate) fn runs(mut self, program: &str) -> Self {
+        for instance in &mut self.instances {
+            instance.launch = Arc::new(Launch {
+                argv: vec![std::ffi::CString::new(program).unwrap()],
+                ..Launch::default()
+            });
+        }
+        self
+    }
+
+    /// So many in excess while it is updated.
+    pub(crate) fn surge(mut self, count: u32) -> Self {
+        let name = Arc::clone(&self.name);
+        let more = self.desired..self.desired + count;
+        self.instances
+            .extend(more.map(|index| instance(&name, index)));
+        self.update.surge = count;
+        self
+    }
+
+    pub(crate) fn recreate(mut self) -> Self {
+        self.update.recreate = true;
         self
     }
 
