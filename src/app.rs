@@ -150,7 +150,7 @@ fn run_command(
     let host = Host::read();
     let terminal = host.stdin_is_terminal;
     let seat = load::Seat::new(&start, &host, environment);
-    let plan = match load::command(argv, seat) {
+    let plan = match load::command(argv, &seat) {
         Ok(plan) => plan,
         Err(failure) => {
             last_words::complain(&failure.message);

@@ -196,7 +196,7 @@ fn refused(source: &Source, message: String) -> Event {
 }
 
 /// The plan of one command.
-pub(super) fn command(argv: Vec<OsString>, seat: Seat) -> Result<Plan, LoadFailure> {
+pub(super) fn command(argv: Vec<OsString>, seat: &Seat) -> Result<Plan, LoadFailure> {
     // It runs as podinit itself: nobody has to be looked up.
     command_plan(argv, &seat.view(&[], &[])).map_err(|problems| invalid(told(&problems)))
 }

@@ -201,8 +201,10 @@ fn same_inits(old: &[&Process], new: &[&Process]) -> bool {
         })
 }
 
+type Differs<T> = fn(&T, &T) -> bool;
+
 /// What makes another run necessary, and the field it comes from.
-const OF_A_RUN: &[(&str, fn(&Launch, &Launch) -> bool)] = &[
+const OF_A_RUN: &[(&str, Differs<Launch>)] = &[
     ("command", |old, new| old.argv != new.argv),
     ("env", |old, new| old.env != new.env),
     ("workingDir", |old, new| old.dir != new.dir),
@@ -216,8 +218,6 @@ const OF_A_RUN: &[(&str, fn(&Launch, &Launch) -> bool)] = &[
         old.oom_score_adj != new.oom_score_adj
     }),
 ];
-
-type Differs<T> = fn(&T, &T) -> bool;
 
 /// What changes in place, and the field it comes from.
 const IN_PLACE: &[(&str, Differs<Process>)] = &[
@@ -276,7 +276,7 @@ fn changed(
     new: &Process,
     plans: (&Plan, &Plan),
 ) -> Option<(Step, Vec<&'static str>)> {
-    let differs = |differs: fn(&Launch, &Launch) -> bool| {
+    let differs = |differs: Differs<Launch>| {
         paired(old, new).any(|(old, new)| differs(&old.launch, &new.launch))
     };
     let runs = OF_A_RUN.iter().filter(|(_, rule)| differs(*rule));

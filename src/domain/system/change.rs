@@ -250,18 +250,15 @@ impl System {
             for (index, instance) in (0..).zip(&process.instances) {
                 let id = InstanceId { process: id, index };
                 let wanted = index < process.desired;
-                let unit = match known.remove(&key(process, index)) {
-                    Some((place, unit)) => {
-                        places.insert(place, self.units.len() as u32);
-                        let (unit, before) = moved(unit, id, (current, instance, wanted));
-                        news.push(Some(before));
-                        unit
-                    }
-                    None => {
-                        news.push(None);
-                        Unit::new(id, wanted)
-                    }
+                let (unit, before) = if let Some((place, unit)) = known.remove(&key(process, index))
+                {
+                    places.insert(place, self.units.len() as u32);
+                    let (unit, before) = moved(unit, id, (current, instance, wanted));
+                    (unit, Some(before))
+                } else {
+                    (Unit::new(id, wanted), None)
                 };
+                news.push(before);
                 self.board
                     .update(id.process, Summary::default(), unit.summary);
                 self.units.push(unit);

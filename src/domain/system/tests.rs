@@ -9,6 +9,7 @@ use crate::domain::plan::{Condition, FailurePolicy, InstanceHooks, SetHooks};
 use crate::domain::signal::Signal;
 
 mod change;
+mod changes;
 mod ending;
 mod health;
 mod properties;

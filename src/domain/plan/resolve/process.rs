@@ -20,9 +20,8 @@ const DEADLINE_FILE: &str = "PODINIT_DEADLINE_FILE";
 struct Shape<'a> {
     /// `None`: it has no probes.
     probed: Option<&'a spec::Process>,
-    /// `None`: one, without an index.
+    /// With those that may be there in excess; `None`: one, without an index.
     replicas: Option<u32>,
-    update: UpdateRule,
     port_base: Option<u16>,
     lifecycle: &'a Lifecycle,
 }
@@ -37,7 +36,6 @@ impl Resolver<'_> {
         let shape = Shape {
             probed: None,
             replicas: None,
-            update: UpdateRule::default(),
             port_base: None,
             lifecycle: &process.lifecycle,
         };
@@ -72,10 +70,10 @@ impl Resolver<'_> {
         id: ProcessId,
         path: &FieldPath,
     ) -> Process {
+        let update = update_rule(process);
         let shape = Shape {
             probed: Some(process),
-            replicas: Some(process.replicas),
-            update: update_rule(process),
+            replicas: Some(process.replicas + update.surge),
             port_base: process.port_base,
             lifecycle: &process.lifecycle,
         };
@@ -111,7 +109,7 @@ impl Resolver<'_> {
             },
             traffic,
             min_ready: Duration::from_secs(process.min_ready_seconds.into()),
-            update: shape.update,
+            update,
             desired: process.replicas,
             ..self.common(process.shared(), id, path, &shape)
         }
@@ -229,10 +227,7 @@ impl Resolver<'_> {
         };
         let all: Vec<Instance> = match shape.replicas {
             None => vec![instance(None)],
-            Some(replicas) => {
-                let all = 0..replicas + shape.update.surge;
-                all.map(|index| instance(Some(index))).collect()
-            }
+            Some(replicas) => (0..replicas).map(|index| instance(Some(index))).collect(),
         };
         let program = |instance: &Instance| instance.launch.argv.first().map(|arg| arg.is_empty());
         let written = command.command.first().map_or("", String::as_str);

@@ -6,7 +6,7 @@ use crate::spec::problem::{FieldPath, Problem};
 use crate::spec::units::Quantity;
 use crate::spec::v1alpha1::{
     Command, EnvVar, Logging, OnFailure, OnSuccess, Process, ProcessSetSpec, RestartBackoff,
-    RestartLimit, RestartPolicy, SignalTarget,
+    RestartLimit, RestartPolicy, SignalTarget, Traffic,
 };
 
 const SIGSTOP: i32 = 19;
@@ -189,7 +189,15 @@ fn check_replicas(process: &Process, path: &FieldPath, problems: &mut Vec<Proble
         let message = format!("{replicas} is over maxReplicas, which is {most}");
         problems.push(Problem::error(path.key("replicas"), message));
     }
+    let surge = process.update_strategy.max_surge;
     let most = replicas.max(process.max_replicas.unwrap_or(0));
+    let most = most + surge.ceil_of(most);
+    let excess = surge.ceil_of(replicas) > 0;
+    if excess && process.port_base.is_none() && process.traffic == Traffic::Serving {
+        let message = "an instance in excess has the same port as the others: if they listen, it cannot start";
+        let problem = Problem::warning(path.key("updateStrategy").key("maxSurge"), message);
+        problems.push(problem.help("give each its own port with portBase"));
+    }
     if let Some(base) = process.port_base {
         let last = u32::from(base) + most.saturating_sub(1);
         if last > u32::from(u16::MAX) {

@@ -2,9 +2,7 @@
 
 use super::walk;
 use crate::spec::problem::{FieldPath, Problem};
-use crate::spec::v1alpha1::{
-    InitProcess, Logging, Process, ProcessSetSpec, Rollout, Scope, UpdateStrategy,
-};
+use crate::spec::v1alpha1::{InitProcess, Logging, Process, ProcessSetSpec, Rollout, Scope};
 
 /// Something that is not supported yet.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +36,6 @@ pub const NOT_SUPPORTED: &[NotSupported] = &[
     row("spec.sidecars", "sidecars", Used::Set(|spec| !spec.sidecars.is_empty())),
     row("spec.initProcesses[].scope", "init processes that run once over all pods (scope: Set)", Used::Init(|process| process.scope == Scope::Set)),
     row("spec.initProcesses[].runKey", "keys of such runs", Used::Init(|process| process.run_key.is_some())),
-    row("spec.processes[].updateStrategy", "update strategies (other than the default)", Used::Process(|process| process.update_strategy != UpdateStrategy::default())),
     row("spec.processes[].maxMemory", "memory limits", Used::Process(|process| process.max_memory.is_some())),
     row("spec.processes[].phpFpm", "sizing of php-fpm pools", Used::Process(|process| process.php_fpm.is_some())),
     row("logging.include", "filters of log lines", Used::Logging(|logging| logging.include.is_some())),

@@ -120,18 +120,22 @@ impl System {
         let units = self.board.units(process);
         let spare = units.start + rule.desired;
         let leaving = spare + rule.update.surge;
+        let serves = self.serves(process, plan);
         for at in leaving.min(units.end)..units.end {
-            self.retire(at, serves(rule), left, now);
+            self.retire(at, serves, left, now);
         }
         let outdated: Vec<u32> = (self.board.wanted(process))
             .filter(|at| self.units[*at as usize].old.is_some())
             .collect();
         left.any |= !outdated.is_empty();
-        left.serving |= serves(rule) && !outdated.is_empty();
+        left.serving |= serves && !outdated.is_empty();
+        if outdated.is_empty() || !rule.update.recreate {
+            self.start_held(process, left, now);
+        }
         if rule.update.recreate {
-            self.recreate(process, &outdated, serves(rule), left, now);
+            self.recreate(process, &outdated, serves, left, now);
         } else if !outdated.is_empty() {
-            self.replace_some(process, plan, &outdated, left, now);
+            self.replace_some(process, (plan, serves), &outdated, left, now);
         }
         if outdated.is_empty() {
             let back = self.board.count(process).available() == rule.desired;
@@ -144,6 +148,14 @@ impl System {
                 left.any |= !over;
             }
         }
+    }
+
+    /// Requests reach it now, or reach what still runs of it.
+    fn serves(&self, process: ProcessId, plan: &Plan) -> bool {
+        let mut units = self.board.units(process);
+        let old = |at: u32| self.units[at as usize].old.as_ref();
+        serves(plan.process(process))
+            || units.any(|at| old(at).is_some_and(|(plan, id)| serves(plan.process(id.process))))
     }
 
     /// Wanted no more: stopped once it may be.
@@ -170,6 +182,19 @@ impl System {
         drained.is_some_and(|at| at <= now.mono)
     }
 
+    /// Those that made room for others to go first have their turn.
+    fn start_held(&mut self, process: ProcessId, left: &mut Left, now: Now) {
+        for at in self.board.wanted(process) {
+            let machine = &self.units[at as usize].machine;
+            // Whoever is on the way there has not ended yet.
+            left.any |= machine.is_replaced();
+            if machine.phase().kind() == PhaseKind::Waiting && self.board.is_open(process) {
+                self.with_unit(at, now, Machine::start);
+                left.acted = true;
+            }
+        }
+    }
+
     /// All old ones are stopped before the first new one starts.
     fn recreate(
         &mut self,
@@ -179,16 +204,6 @@ impl System {
         left: &mut Left,
         now: Now,
     ) {
-        if outdated.is_empty() {
-            for at in self.board.wanted(process) {
-                let waits = self.units[at as usize].machine.phase().kind() == PhaseKind::Waiting;
-                if waits && self.board.is_open(process) {
-                    self.with_unit(at, now, Machine::start);
-                    left.acted = true;
-                }
-            }
-            return;
-        }
         let ask: Vec<u32> = (outdated.iter().copied())
             .filter(|at| !self.units[*at as usize].machine.is_replaced())
             .collect();
@@ -209,7 +224,7 @@ impl System {
     fn replace_some(
         &mut self,
         process: ProcessId,
-        plan: &Plan,
+        (plan, serves): (&Plan, bool),
         outdated: &[u32],
         left: &mut Left,
         now: Now,
@@ -221,7 +236,7 @@ impl System {
             .filter(|at| !self.units[*at as usize].machine.is_replaced())
             .collect();
         // With an instance in excess nobody need be missing, and a Serving one that has taken over spares the drain.
-        let covered = serves(rule) && rule.update.surge > 0;
+        let covered = serves && rule.update.surge > 0;
         let down = if covered {
             0
         } else {
@@ -234,7 +249,7 @@ impl System {
                 if room == 0 {
                     continue;
                 }
-                if serves(rule) && !covered && !self.is_drained(now) {
+                if serves && !covered && !self.is_drained(now) {
                     left.drain = true;
                     return;
                 }

@@ -150,8 +150,8 @@ fn an_instance_on_its_way_out_is_called_back() {
         020.000 change: queue changes in place (fewer replicas)
         020.000 SIGTERM to queue-1 Leader
         021.000 change: queue changes in place (replicas)
-        021.000 change done
         023.000 queue-1 ended: exit code 0
+        023.000 change done
         023.000 spawn queue-1
     "#]]
     .assert_eq(&world.trace);

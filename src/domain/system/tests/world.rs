@@ -23,6 +23,8 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::system::{Config, Outcome, System};
 use crate::domain::time::{Mono, Now, Wall};
 
+mod watch;
+
 /// How a child behaves.
 #[derive(Debug, Clone)]
 pub(crate) struct Behaviour {
@@ -59,6 +61,7 @@ impl Default for Behaviour {
 #[derive(Debug)]
 struct Child {
     name: String,
+    program: String,
     leader: bool,
     left: u32,
     execd: bool,
@@ -83,6 +86,8 @@ pub(crate) struct Seen {
     pub doubles: u32,
     /// Spawns after the first stop request.
     pub spawned_in_stop: u32,
+    /// Who was sent a signal before any stop of the set.
+    pub stopped: Vec<watch::Stopped>,
 }
 
 /// The world.
@@ -102,6 +107,8 @@ pub(crate) struct World {
     servers: BTreeMap<String, fn(f64) -> bool>,
     shown: Arc<Snapshot>,
     quiet: bool,
+    watched: bool,
+    unready_since: Option<Mono>,
 }
 
 pub(crate) fn secs(seconds: f64) -> Duration {
@@ -139,6 +146,8 @@ impl World {
             servers: BTreeMap::new(),
             shown: Arc::default(),
             quiet: false,
+            watched: false,
+            unready_since: None,
         }
     }
 
@@ -267,6 +276,7 @@ impl World {
         for effect in outbox.effects {
             self.carry_out(effect);
         }
+        self.watch();
         if self.ending && self.children.is_empty() {
             self.ending = false;
             self.soon(Duration::ZERO, Event::Childless);
@@ -322,7 +332,13 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Spawn { run, label, .. } => self.spawn(run, &label),
+            Effect::Spawn {
+                run, label, launch, ..
+            } => {
+                let program = launch.argv.first();
+                let program = program.map_or_else(String::new, |arg| arg.to_string_lossy().into());
+                self.spawn(run, &label, program);
+            }
             Effect::Signal {
                 run,
                 signal,
@@ -369,7 +385,7 @@ impl World {
         self.soon(Duration::ZERO, Event::Responded { run, result });
     }
 
-    fn spawn(&mut self, run: RunId, label: &Label) {
+    fn spawn(&mut self, run: RunId, label: &Label, program: String) {
         let name = label.instance.to_string();
         self.say(&format!("spawn {name}"));
         let behaviour = self.behaviour(&name);
@@ -392,6 +408,7 @@ impl World {
             run,
             Child {
                 name,
+                program,
                 leader: true,
                 left: behaviour.leaves,
                 execd: false,
@@ -422,6 +439,9 @@ impl World {
             return;
         };
         let (name, leader, execd) = (child.name.clone(), child.leader, child.execd);
+        if leader && signal != Signal::KILL {
+            self.note_stopped(run, &name);
+        }
         self.say(&format!("{signal} to {name} {target:?}"));
         let behaviour = self.behaviour(&name);
         if signal == Signal::KILL {

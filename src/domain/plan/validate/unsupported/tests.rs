@@ -32,11 +32,6 @@ const USES: &[(&str, &str, &str)] = &[
         "initProcesses: [{name: i, command: [a], runKey: k}]",
         "spec.initProcesses[0].runKey",
     ),
-    (
-        "spec.processes[].updateStrategy",
-        "PROCESS updateStrategy: {type: Recreate}",
-        "",
-    ),
     ("spec.processes[].maxMemory", "PROCESS maxMemory: 1Gi", ""),
     ("spec.processes[].phpFpm", "PROCESS phpFpm: {}", ""),
     (
