@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use self::load::Orders;
+use self::loader::Orders;
 use self::outside::Outside;
 use crate::config::Source;
 use crate::domain::event::Event;
@@ -36,8 +36,11 @@ use crate::sys::{clock, host::Host};
 
 pub mod admin;
 mod last_words;
+mod link;
 mod load;
+mod loader;
 mod outside;
+mod seat;
 mod silent;
 
 /// podinit could not do its work.
@@ -108,31 +111,40 @@ fn run_set(
     let wanted = admin::take(
         options,
         host.uid,
-        load::in_kubernetes(&environment),
+        seat::in_kubernetes(&environment),
         logs.as_ref(),
     )?;
     let told = Arc::clone(&logs);
     let state = State::new(
-        load::state_dir(&environment),
+        seat::state_dir(&environment),
         Box::new(move |record| told.record(record)),
     );
-    let seat = load::Seat::new(&start, &host, environment);
+    let link = link::wanted(&source, &environment);
+    let seat = seat::Seat::new(&start, &host, environment);
     let terminal = host.stdin_is_terminal;
     let ends = (sender.clone(), mailbox);
-    let (orders, taken) = load::orders();
-    let mut running = engine(start, &logs, ends, (state, Some(orders)), terminal)?;
-    let admin = admin::start(wanted, host.uid, Arc::clone(&logs), sender.clone())?;
-    if let Some((_, snapshots)) = &admin {
+    let (orders, taken) =
+        loader::orders().context("failed to get ready for changes of the spec")?;
+    let (snapshots, seen) = watch::channel(Arc::default());
+    let mut running = engine(start, &logs, ends, (state, Some(orders.clone())), terminal)?;
+    let ends = (sender.clone(), seen.clone());
+    let admin = admin::start(wanted, host.uid, Arc::clone(&logs), ends)?;
+    let cluster = link
+        .map(|link| link::start(link, orders, (sender.clone(), seen), Arc::clone(&logs)))
+        .transpose()
+        .context("failed to start the thread of the Kubernetes API")?;
+    if admin.is_some() || cluster.is_some() {
         running.0.publish_to(snapshots.clone());
     }
-    load::start((source, seat), taken, Arc::clone(&logs), sender)
+    loader::start((source, seat), taken, Arc::clone(&logs), sender)
         .context("failed to start the thread that loads the spec")?;
     let show = |snapshot| {
-        if let Some((_, snapshots)) = &admin {
-            snapshots.send_replace(snapshot);
-        }
+        snapshots.send_replace(snapshot);
     };
     let outcome = drive(running, logs.as_ref(), show);
+    if let Some(cluster) = cluster {
+        cluster.finish(link::LAST.min(outcome.until.since(clock::now().mono)));
+    }
     let lines = outcome
         .about
         .as_ref()
@@ -149,7 +161,7 @@ fn run_command(
 ) -> anyhow::Result<u8> {
     let host = Host::read();
     let terminal = host.stdin_is_terminal;
-    let seat = load::Seat::new(&start, &host, environment);
+    let seat = seat::Seat::new(&start, &host, environment);
     let plan = match load::command(argv, &seat) {
         Ok(plan) => plan,
         Err(failure) => {
@@ -236,3 +248,5 @@ fn drive<L: Logs>(
         }
     })
 }
+
+pub use crate::cluster::own_namespace;

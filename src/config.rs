@@ -4,7 +4,9 @@
 //! place of the file can block or exhaust podinit: it is opened without waiting, must be a regular file, and is read up
 //! to a limit.
 
+pub mod cache;
 mod files;
+pub mod watch;
 
 use std::{
     fs::{File, FileType, OpenOptions},
@@ -34,6 +36,13 @@ pub enum Source {
     Stdin,
     /// In the first of [`DEFAULT_PATHS`] that exists.
     Search,
+    /// In the API server.
+    Object {
+        /// Which ProcessSet.
+        name: ObjectName,
+        /// The file to begin with when the API server has nothing to say and no good spec is known.
+        fallback: Option<PathBuf>,
+    },
 }
 
 impl Source {
@@ -47,6 +56,8 @@ impl Source {
         }
     }
 }
+
+pub use crate::ports::ObjectName;
 
 /// A text and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +169,9 @@ pub fn read(source: &Source, base: &Path) -> Result<Text, ReadError> {
             })
         }
         Source::File(path) => read_file(path, base),
+        Source::Object { name, .. } => Err(ReadError::Missing {
+            origin: name.what(),
+        }),
         Source::Search => {
             for path in DEFAULT_PATHS {
                 match read_file(Path::new(path), base) {

@@ -7,7 +7,7 @@
 //! the outside in:
 //!
 //! ```text
-//! main -> cli -> app -> engine -> ports -> domain -> spec      adapters (sys, logs, probe, http, state, config) -> ports -> domain -> spec
+//! main -> cli -> app -> engine -> ports -> domain -> spec      adapters (sys, logs, probe, http, state, config, cluster) -> ports -> domain -> spec
 //! ```
 //!
 //! # Threads
@@ -15,10 +15,11 @@
 //! | thread | runs | talks to |
 //! |---|---|---|
 //! | `core` (main) | the engine loop and the child table, on a current-thread runtime | takes signals, exits, timers and the mailbox |
-//! | `loader` | reads and resolves the spec, makes directories; ends with the load | one event into the mailbox |
+//! | `loader` | reads and resolves the spec, makes directories; then waits for changes | events into the mailbox |
 //! | `logs`, `logs-out` | read and frame the children's output; write it | a bounded command channel from the core |
 //! | `edge` | requests of probes and hooks; started by the first one | events into the mailbox |
 //! | `admin` | admin port, readiness file, control socket | reads published snapshots; messages into the mailbox |
+//! | `cluster` | the Kubernetes API; only with a ProcessSet of the API server | reads published snapshots; events into the mailbox, versions to the loader |
 //! | `state` | writes files of the state directory; started by the first one | a bounded queue from the core |
 
 pub mod spec;
@@ -27,6 +28,7 @@ pub mod domain;
 
 pub mod ports;
 
+pub mod cluster;
 pub mod config;
 pub mod http;
 pub mod logs;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::domain::event::Event;
 use crate::domain::exit::SpawnFailure;
 use crate::domain::id::{Label, RunId};
-use crate::domain::plan::{Launch, LogRule, Request, SignalTarget};
+use crate::domain::plan::{Launch, LogRule, ObjectVersion, Request, SignalTarget};
 use crate::domain::signal::Signal;
 
 /// Read ends of a run's log pipes: duplicates, for the logs thread.
@@ -72,6 +72,40 @@ pub trait Requests {
 pub trait StateFiles {
     /// Writes a file of the state directory, at once as a whole. Does not wait, and failing changes nothing.
     fn write(&mut self, name: String, content: String);
+}
+
+/// The name of a ProcessSet in the API server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl ObjectName {
+    /// In words: `ProcessSet NAMESPACE/NAME`.
+    pub fn what(&self) -> String {
+        format!("ProcessSet {}/{}", self.namespace, self.name)
+    }
+}
+
+/// A version of a ProcessSet as the API server gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Which.
+    pub name: ObjectName,
+    /// Which version.
+    pub version: ObjectVersion,
+    /// The whole object.
+    pub json: Arc<str>,
+}
+
+impl Object {
+    /// In words.
+    pub fn what(&self) -> Arc<str> {
+        self.name.what().into()
+    }
 }
 
 /// The source of the spec.

@@ -11,10 +11,11 @@ mod nearest;
 pub mod node;
 mod overrides;
 pub mod problem;
+mod prune;
 pub mod schema;
 pub mod units;
 pub mod v1alpha1;
 pub mod yaml;
 
-pub use load::{API_VERSION, KIND, Loaded, load};
+pub use load::{API_VERSION, KIND, Loaded, load, load_object};
 pub use problem::{FieldPath, Position, Problem, Severity, nearest};

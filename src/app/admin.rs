@@ -70,21 +70,20 @@ pub(super) fn take(
     })
 }
 
-/// Starts the thread, if there is anything for it to do; it is told what the set looks like through the sender.
+/// Starts the thread, if there is anything for it to do.
 pub(super) fn start(
     wanted: Wanted,
     uid: u32,
     logs: Arc<impl Logs + Send + Sync + 'static>,
-    mailbox: mpsc::Sender<Message>,
-) -> anyhow::Result<Option<(Admin, watch::Sender<Arc<Snapshot>>)>> {
+    (mailbox, seen): (mpsc::Sender<Message>, watch::Receiver<Arc<Snapshot>>),
+) -> anyhow::Result<Option<Admin>> {
     if wanted.is_nothing() {
         return Ok(None);
     }
-    let (snapshots, seen) = watch::channel(Arc::default());
     let note = Arc::new(move |record| logs.record(record));
     let admin = http::start(wanted, uid, seen, mailbox, note)
         .context("failed to start the admin thread")?;
-    Ok(Some((admin, snapshots)))
+    Ok(Some(admin))
 }
 
 fn warning(message: String) -> Record {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::load::Orders;
+use super::loader::Orders;
 use crate::domain::id::RunId;
 use crate::domain::plan::Request;
 use crate::ports::{Requests, Specs, StateFiles};

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use super::{Surroundings, exit};
 use crate::app::admin::Options;
 use crate::app::{self, Job};
-use crate::config::{CONFIG_VARIABLE, Source};
+use crate::config::{CONFIG_VARIABLE, ObjectName, Source};
 use crate::http::address::{Address, BadAddress};
+use crate::spec::check;
 
 /// Where the admin port listens, when no flag says it.
 const ADMIN_ADDR_VARIABLE: &str = "PODINIT_ADMIN_ADDR";
+/// The ProcessSet in the API server, when no flag says it.
+const PROCESSSET_VARIABLE: &str = "PODINIT_PROCESSSET";
 /// The file that is there while the pod is ready, when no flag says it.
 const READINESS_FILE_VARIABLE: &str = "PODINIT_READINESS_FILE";
 
@@ -25,6 +28,11 @@ pub(super) struct Args {
     /// /etc/podinit/processset.yaml, else ./processset.yaml]
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
+
+    /// The ProcessSet to run, in the API server; running processes follow its changes. With --file, that file is what
+    /// to begin with while the API server is away [default: $PODINIT_PROCESSSET, else none]
+    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    processset: Option<String>,
 
     /// Where to write why podinit ended, if that file exists; the pod's terminationMessagePath
     #[arg(long, value_name = "FILE", default_value = TERMINATION_LOG)]
@@ -41,8 +49,10 @@ pub(super) struct Args {
 
 /// Runs the set; gives the exit code.
 pub(super) fn run(args: &Args, surroundings: &Surroundings, err: &mut dyn Write) -> u8 {
-    let address = match admin_address(args, surroundings) {
-        Ok(address) => address,
+    let wanted = admin_address(args, surroundings)
+        .and_then(|address| source(args, surroundings).map(|source| (address, source)));
+    let (address, source) = match wanted {
+        Ok(wanted) => wanted,
         Err(told) => {
             let _ = writeln!(err, "podinit: {told}");
             return exit::USAGE;
@@ -54,13 +64,55 @@ pub(super) fn run(args: &Args, surroundings: &Surroundings, err: &mut dyn Write)
         .or_else(|| surroundings.wiring(READINESS_FILE_VARIABLE).map(Path::new))
         .map(|file| surroundings.directory.join(file));
     app::run(Job::Set {
-        source: Source::new(args.file.as_deref(), surroundings.variable(CONFIG_VARIABLE)),
+        source,
         termination_log: surroundings.directory.join(&args.termination_log),
         admin: Options {
             address,
             readiness_file,
             socket: surroundings.control_socket(),
         },
+    })
+}
+
+/// Where the spec is, or what is wrong with how that is said.
+fn source(args: &Args, surroundings: &Surroundings) -> Result<Source, String> {
+    let file = Source::new(args.file.as_deref(), surroundings.variable(CONFIG_VARIABLE));
+    let (from, text) = match (&args.processset, surroundings.wiring(PROCESSSET_VARIABLE)) {
+        (Some(text), _) => ("--processset", text.as_str()),
+        (None, Some(text)) => (PROCESSSET_VARIABLE, text),
+        (None, None) => return Ok(file),
+    };
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (Some(namespace.to_owned()), name),
+        None => (None, text),
+    };
+    let own = || {
+        let variables = ["PODINIT_POD_NAMESPACE", "POD_NAMESPACE"];
+        let given = variables.iter().find_map(|name| surroundings.wiring(name));
+        given.map(str::to_owned).or_else(app::own_namespace)
+    };
+    let namespace = namespace.or_else(own).ok_or_else(|| {
+        format!("{from} is `{text}`: no namespace is known; write NAMESPACE/{name}")
+    })?;
+    let part = |part: &str| check::Form::Name.holds(part);
+    if !part(&namespace) || name.len() > 253 || !name.split('.').all(part) {
+        return Err(format!(
+            "{from} is `{text}`: expected [NAMESPACE/]NAME in lower-case letters, digits, `-` and `.`"
+        ));
+    }
+    let fallback = match file {
+        Source::File(file) => Some(file),
+        Source::Stdin => {
+            return Err("with a ProcessSet of the API server --file must be a file".to_owned());
+        }
+        Source::Search | Source::Object { .. } => None,
+    };
+    Ok(Source::Object {
+        name: ObjectName {
+            namespace,
+            name: name.to_owned(),
+        },
+        fallback,
     })
 }
 
@@ -87,6 +139,7 @@ mod tests {
     fn address(flag: Option<&str>, variable: Option<&str>) -> Result<Address, String> {
         let args = Args {
             file: None,
+            processset: None,
             termination_log: PathBuf::new(),
             admin_addr: flag.map(str::to_owned),
             readiness_file: None,

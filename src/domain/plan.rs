@@ -17,6 +17,7 @@ pub mod host;
 pub mod merge;
 pub mod probe;
 pub mod resolve;
+pub mod revision;
 #[cfg(test)]
 pub(super) mod tests;
 pub mod validate;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::event::Refusal;
 use super::id::Label;
 use super::plan::{Kind, ObjectVersion, Origin, Rollout, Traffic};
-use super::process::phase::PhaseKind;
+use super::process::phase::{PhaseKind, RunEnd, StopReason};
+use super::time::Wall;
 
 /// The whole set.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,8 @@ pub struct Snapshot {
     pub ready: bool,
     /// A stop has begun, and why.
     pub stopping: Option<Arc<str>>,
+    /// podinit leaves.
+    pub gone: bool,
     /// Which spec is in force, and what becomes of a newer one.
     pub spec: SpecView,
     /// Init processes, then processes, in the order of the plan.
@@ -37,6 +40,19 @@ pub struct SpecView {
     pub refused: Option<Arc<Refusal>>,
     /// A change is being carried out.
     pub changing: bool,
+    /// The pod was ready under the spec in force.
+    pub good: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy)]
+pub struct LastRun {
+    /// What ended it.
+    pub how: RunEnd,
+    /// It had been stopped, and why.
+    pub why: Option<StopReason>,
+    /// When.
+    pub at: Wall,
 }
 
 /// One process.
@@ -67,6 +83,8 @@ pub struct InstanceView {
     pub ready: bool,
     /// Runs before the present one.
     pub restarts: u64,
+    /// How its last run ended that did.
+    pub last: Option<LastRun>,
     /// Why it is not ready, or what it says of itself (sd_notify's STATUS).
     pub message: Option<Arc<str>>,
 }

@@ -8,6 +8,7 @@ use super::{
     node::{Node, Value},
     overrides,
     problem::{FieldPath, MAX_PROBLEMS, Position, Problem, shown},
+    prune,
     v1alpha1::{ProcessSet, ProcessSetSpec},
     yaml,
 };
@@ -70,6 +71,63 @@ pub fn load(text: &str, origin: &str, environment: &[(String, String)]) -> Loade
     loaded.problems = problems
         .into_iter()
         .map(|problem| loaded.named(problem))
+        .collect();
+    loaded
+}
+
+/// Reads a ProcessSet as the API server gives it, called `origin`. The same as [`load`], but there are no places to tell
+/// of, what is around the spec is the server's business, and unknown keys are warnings.
+pub fn load_object(json: &str, origin: &str, environment: &[(String, String)]) -> Loaded {
+    let yaml::Parsed { node, mut problems } = yaml::parse(json);
+    let mut warnings = Vec::new();
+    let mut root = node.filter(|_| problems.is_empty());
+    let mut variables = Vec::new();
+    if let Some(Node {
+        value: Value::Mapping(entries),
+        ..
+    }) = &mut root
+    {
+        // Names, labels and what others wrote there: checked by the server, and none of it is looked at but the name.
+        entries.retain(|entry| entry.key != "status");
+        for entry in entries.iter_mut() {
+            match (entry.key.as_str(), &mut entry.node.value) {
+                ("spec", _) => warnings = prune::prune(&mut entry.node),
+                ("metadata", Value::Mapping(metadata)) => {
+                    metadata.retain(|entry| matches!(entry.key.as_str(), "name" | "namespace"));
+                }
+                _ => {}
+            }
+        }
+    }
+    if let Some(root) = &mut root {
+        let applied = overrides::apply(root, environment);
+        variables = applied.variables;
+        problems.extend(check_document(root));
+        problems.extend(applied.problems);
+    }
+    let mut loaded = Loaded {
+        set: None,
+        problems: Vec::new(),
+        node: None,
+        origin: origin.into(),
+        variables,
+    };
+    if problems.is_empty() {
+        match root.as_ref().map(typed) {
+            Some(Ok(set)) => loaded.set = Some(set),
+            Some(Err(problem)) => problems.push(*problem),
+            None => {}
+        }
+    }
+    problems.truncate(MAX_PROBLEMS);
+    problems.extend(warnings);
+    loaded.problems = problems
+        .into_iter()
+        .map(|problem| {
+            let mut problem = loaded.named(problem);
+            problem.position = None;
+            problem
+        })
         .collect();
     loaded
 }

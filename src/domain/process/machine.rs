@@ -15,7 +15,7 @@ use crate::domain::hook::{Answer, HookRun, Progress};
 use crate::domain::id::RunId;
 use crate::domain::plan::{Hook, Instance, Kind, OnStop, Output, ProbeKind, Process};
 use crate::domain::system::context::Context;
-use crate::domain::time::Mono;
+use crate::domain::time::{Mono, Wall};
 
 mod change;
 mod ended;
@@ -80,6 +80,8 @@ pub struct Machine {
     started_once: bool,
     begun_once: bool,
     last: Option<Ended>,
+    /// When that was.
+    last_at: Wall,
     failure: Option<String>,
     killed_by_deadline: bool,
     /// The probe that failed, on the way to the end of the run.
@@ -117,6 +119,7 @@ impl Machine {
             started_once: false,
             begun_once: false,
             last: None,
+            last_at: Wall::default(),
             failure: None,
             killed_by_deadline: false,
             sick: None,

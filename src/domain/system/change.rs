@@ -39,6 +39,8 @@ pub(super) struct Changes {
     work: Option<Work>,
     /// The processes that the last change added or restarted.
     touched: Vec<Arc<str>>,
+    /// The pod was ready under the spec in force.
+    is_proven: bool,
     /// By then the pod must be ready under the spec in force.
     progress_until: Mono,
     armed: Mono,
@@ -63,6 +65,7 @@ impl Default for Changes {
             refused: None,
             work: None,
             touched: Vec::new(),
+            is_proven: false,
             progress_until: Mono::NEVER,
             armed: Mono::NEVER,
         }
@@ -221,6 +224,7 @@ impl System {
             self.changes.progress_until = Mono::NEVER;
         }
         self.changes.written = Some(plan);
+        self.changes.is_proven = false;
         self.follow(&current, diff, &news, now);
         self.arm_change(now);
     }
@@ -383,6 +387,7 @@ impl System {
                 waits: waits.and_then(|plan| plan.origin.object.clone()),
                 refused: changes.refused.clone(),
                 changing: changes.work.is_some(),
+                good: changes.is_proven,
             })
     }
 }

@@ -95,6 +95,7 @@ impl System {
             started: self.view.shown.started || started,
             ready,
             stopping,
+            gone: self.stage == Stage::Over,
             processes,
             spec: self.spec_view(),
         });
@@ -155,6 +156,7 @@ impl System {
                 started: machine.is_started(),
                 ready: machine.is_ready(),
                 restarts: machine.restarts(),
+                last: machine.last_run(),
                 message: machine.message(),
             }
         });

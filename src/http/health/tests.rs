@@ -15,6 +15,7 @@ fn instance(name: &str, phase: PhaseKind, started: bool, ready: bool) -> Instanc
         started,
         ready,
         restarts: 0,
+        last: None,
         message: None,
     }
 }
@@ -48,6 +49,7 @@ fn healthy() -> Snapshot {
         started: true,
         ready: true,
         stopping: None,
+        gone: false,
         spec: SpecView::default(),
         processes: vec![
             init(PhaseKind::Completed),

@@ -22,13 +22,11 @@ fn what_is_wrong_with_a_set_of_every_field() {
         .map(|problem| problem.to_string() + "\n")
         .collect();
     expect![[r#"
-        spec.revision: not supported yet
         spec.rollout: not supported yet
         spec.cronProcesses: not supported yet
         spec.sidecars: not supported yet
         spec.initProcesses[0].scope: not supported yet
         spec.initProcesses[0].runKey: not supported yet
-        spec.processes[0].updateStrategy: not supported yet
         spec.processes[0].maxMemory: not supported yet
         spec.processes[1].phpFpm: not supported yet
         spec.logging.include: not supported yet

@@ -30,7 +30,6 @@ const fn row(path: &'static str, what: &'static str, used: Used) -> NotSupported
 /// Everything that is not supported yet. CHANGELOG.md has the same list.
 #[rustfmt::skip]
 pub const NOT_SUPPORTED: &[NotSupported] = &[
-    row("spec.revision", "revisions", Used::Set(|spec| spec.revision.is_some())),
     row("spec.rollout", "rollouts over a fleet of pods", Used::Set(|spec| spec.rollout != Rollout::default())),
     row("spec.cronProcesses", "cron processes", Used::Set(|spec| !spec.cron_processes.is_empty())),
     row("spec.sidecars", "sidecars", Used::Set(|spec| !spec.sidecars.is_empty())),

@@ -128,6 +128,7 @@ impl Machine {
     /// Nothing of the run is left: postStop hook, else what follows.
     fn finish_run(&mut self, ended: Ended, me: Me<'_>, cx: &mut Context<'_>) {
         self.last = Some(ended);
+        self.last_at = cx.now.wall;
         // A run that never began has nothing for the hook to clean up after.
         let began = matches!(ended.how, RunEnd::Exit(_));
         match &me.instance.hooks.post_stop {

@@ -6,6 +6,7 @@ use super::Machine;
 use crate::domain::hook::HookRun;
 use crate::domain::id::RunId;
 use crate::domain::process::phase::{Ended, Phase};
+use crate::domain::snapshot::LastRun;
 use crate::domain::time::Mono;
 
 impl Machine {
@@ -17,6 +18,16 @@ impl Machine {
     /// How its last run ended.
     pub fn last(&self) -> Option<&Ended> {
         self.last.as_ref()
+    }
+
+    /// How its last run ended, and when.
+    pub fn last_run(&self) -> Option<LastRun> {
+        let ended = self.last.as_ref()?;
+        Some(LastRun {
+            how: ended.how,
+            why: ended.why,
+            at: self.last_at,
+        })
     }
 
     /// Why it failed for good.

@@ -1,8 +1,6 @@
 //! Replaces what is out of date, within each process's updateStrategy, and stops what is wanted no more. A Serving run is
 //! stopped only once the pod was unready for the time of the drain, unless an instance in excess has taken over.
 
-use std::sync::Arc;
-
 use super::super::{Stage, System};
 use crate::domain::fact::Fact;
 use crate::domain::id::ProcessId;
@@ -93,12 +91,12 @@ impl System {
 
     /// Once the pod is ready under it, a spec is a good one.
     fn note_good(&mut self, now: Now) {
-        let changes = &self.changes;
-        let known = match (&changes.written, &changes.good) {
-            (Some(written), Some(good)) => Arc::ptr_eq(written, good),
-            _ => true,
-        };
-        if !known && self.stage == Stage::Main && self.pod_is_ready() && self.touched_are_up() {
+        if self.changes.is_proven || self.stage != Stage::Main {
+            return;
+        }
+        if self.pod_is_ready() && self.touched_are_up() {
+            self.changes.is_proven = true;
+            self.view.mark_all();
             self.changes.good.clone_from(&self.changes.written);
             self.changes.progress_until = Mono::NEVER;
             self.arm_change(now);
@@ -133,7 +131,7 @@ impl System {
             self.start_held(process, left, now);
         }
         if rule.update.recreate {
-            self.recreate(process, &outdated, serves, left, now);
+            self.recreate(&outdated, serves, left, now);
         } else if !outdated.is_empty() {
             self.replace_some(process, (plan, serves), &outdated, left, now);
         }
@@ -196,14 +194,7 @@ impl System {
     }
 
     /// All old ones are stopped before the first new one starts.
-    fn recreate(
-        &mut self,
-        process: ProcessId,
-        outdated: &[u32],
-        serves: bool,
-        left: &mut Left,
-        now: Now,
-    ) {
+    fn recreate(&mut self, outdated: &[u32], serves: bool, left: &mut Left, now: Now) {
         let ask: Vec<u32> = (outdated.iter().copied())
             .filter(|at| !self.units[*at as usize].machine.is_replaced())
             .collect();

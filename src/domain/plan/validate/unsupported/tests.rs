@@ -6,7 +6,6 @@ use crate::domain::plan::validate::validate;
 
 /// What uses each row, and where it is found.
 const USES: &[(&str, &str, &str)] = &[
-    ("spec.revision", "revision: v1", "spec.revision"),
     (
         "spec.rollout",
         "rollout: {maxUnavailable: 1}",

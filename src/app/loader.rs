@@ -1,0 +1,483 @@
+//! The thread `loader`: brings the spec the set begins with, then each change. Whatever hangs here (a mount, standard
+//! input, the API server) does not keep podinit from its signals.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::load::{Document, INVALID, Reading, Rejected, read, told};
+use super::seat::Seat;
+use crate::config::cache;
+use crate::config::watch::{Waker, Watch, Woken};
+use crate::config::{self, Source};
+use crate::domain::event::{Event, LoadFailure, Refusal};
+use crate::domain::plan::{Directory, ObjectVersion, Origin, Plan};
+use crate::ports::{Level, Logs, Message, Object, Record};
+use crate::spec::Problem;
+use crate::state::State;
+use crate::sys::{directories, limits};
+
+/// podinit could not do its work.
+const INTERNAL: u8 = 70;
+/// Something that must be done before the first process failed.
+const UNPREPARED: u8 = 76;
+/// The ProcessSet did not turn up in time.
+const UNAVAILABLE: u8 = 69;
+
+/// How long the API server has to give the ProcessSet when there is another spec to begin with.
+const SHORT: Duration = Duration::from_secs(5);
+/// And when there is none: Helm creates unknown kinds late.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Who may ask the loader for something.
+#[derive(Debug, Clone)]
+pub(super) struct Orders {
+    queue: Sender<Order>,
+    waker: Waker,
+}
+
+/// Something the loader is asked for.
+#[derive(Debug)]
+enum Order {
+    /// Look whether the spec has changed.
+    Reload,
+    /// This is in the API server now.
+    Found(Object),
+    /// This is why the API server gives nothing.
+    Nothing(String),
+    /// The pod was ready under this version.
+    Good(ObjectVersion),
+}
+
+impl Orders {
+    pub(super) fn reload(&self) {
+        self.give(Order::Reload);
+    }
+
+    /// A version of the ProcessSet was read.
+    pub(super) fn found(&self, object: Object) {
+        self.give(Order::Found(object));
+    }
+
+    /// There is none, or it cannot be read; in words.
+    pub(super) fn nothing(&self, why: String) {
+        self.give(Order::Nothing(why));
+    }
+
+    /// A version has proved itself.
+    pub(super) fn good(&self, version: ObjectVersion) {
+        self.give(Order::Good(version));
+    }
+
+    fn give(&self, order: Order) {
+        // Gone: podinit is leaving.
+        let _ = self.queue.send(order);
+        self.waker.wake();
+    }
+}
+
+/// Where orders come from.
+#[derive(Debug)]
+pub(super) struct Taken {
+    queue: Receiver<Order>,
+    waker: Waker,
+}
+
+/// Two ends of a queue of orders.
+pub(super) fn orders() -> io::Result<(Orders, Taken)> {
+    let (sender, queue) = channel();
+    let waker = Waker::new()?;
+    let orders = Orders {
+        queue: sender,
+        waker: waker.clone(),
+    };
+    Ok((orders, Taken { queue, waker }))
+}
+
+/// Starts the thread.
+pub(super) fn start<L: Logs + Send + Sync + 'static>(
+    (source, seat): (Source, Seat),
+    orders: Taken,
+    logs: Arc<L>,
+    mailbox: mpsc::Sender<Message>,
+) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name("loader".to_owned())
+        .spawn(move || {
+            let watch = Watch::new(orders.waker.clone());
+            let mut loader = Loader {
+                source,
+                seat,
+                orders,
+                logs,
+                mailbox,
+                watch,
+                print: 0,
+                candidates: Vec::new(),
+            };
+            let began = catch_unwind(AssertUnwindSafe(|| loader.begin()));
+            let event = began.unwrap_or_else(|_| {
+                Event::LoadFailed(LoadFailure {
+                    code: INTERNAL,
+                    message: "internal error while loading the spec".to_owned(),
+                })
+            });
+            limits::give_memory_back();
+            if loader.tell(event) {
+                loader.go_on();
+            }
+        })?;
+    Ok(())
+}
+
+struct Loader<L> {
+    source: Source,
+    seat: Seat,
+    orders: Taken,
+    logs: Arc<L>,
+    mailbox: mpsc::Sender<Message>,
+    watch: Watch,
+    /// Of what was read last.
+    print: u64,
+    /// Versions of the object that were taken and may prove themselves, the newest last.
+    candidates: Vec<Object>,
+}
+
+impl<L: Logs> Loader<L> {
+    /// False: podinit is leaving.
+    fn tell(&self, event: Event) -> bool {
+        self.mailbox.blocking_send(event.into()).is_ok()
+    }
+
+    /// What the set begins with.
+    fn begin(&mut self) -> Event {
+        self.clear_state();
+        let begun = match self.source.clone() {
+            Source::Object { name, fallback } => self.begin_with_object(&name, fallback.as_deref()),
+            _ => self.begin_with_file(),
+        };
+        begun.map_or_else(Event::LoadFailed, |plan| Event::Loaded(Arc::new(plan)))
+    }
+
+    fn begin_with_file(&mut self) -> Result<Plan, LoadFailure> {
+        let document = self.read_file().map_err(invalid)?;
+        let plan = self.take(&document).map_err(invalid)?;
+        self.prepare(&plan)?;
+        Ok(plan)
+    }
+
+    /// The API server first, then the last good spec, then the file.
+    fn begin_with_object(
+        &mut self,
+        name: &config::ObjectName,
+        fallback: Option<&Path>,
+    ) -> Result<Plan, LoadFailure> {
+        let cached = self.cached(name);
+        let file = fallback;
+        let spare = cached.is_some() || file.is_some();
+        let limit = if spare { SHORT } else { LONG };
+        let why = match self.first_object(limit) {
+            Ok(object) => {
+                let document = Document::Object(object.clone());
+                match self.take(&document) {
+                    Ok(plan) => {
+                        self.candidates.push(object);
+                        self.prepare(&plan)?;
+                        return Ok(plan);
+                    }
+                    Err(rejected) if !spare => return Err(invalid(rejected)),
+                    Err(rejected) => {
+                        self.refuse(document.origin(), rejected.clone());
+                        format!("it is not taken: {}", rejected.message)
+                    }
+                }
+            }
+            Err(why) => why,
+        };
+        let instead = cached.map(Document::Object);
+        if let Some(document) = instead {
+            self.say(
+                Level::Warn,
+                format!("{}: {why}; beginning with the last good spec", name.what()),
+            );
+            match self.take(&document) {
+                Ok(plan) => {
+                    self.prepare(&plan)?;
+                    return Ok(plan);
+                }
+                Err(rejected) => self.say(
+                    Level::Warn,
+                    format!("the last good spec is not taken: {}", rejected.message),
+                ),
+            }
+        }
+        let Some(file) = file else {
+            return Err(LoadFailure {
+                code: UNAVAILABLE,
+                message: format!("{}: {why}", name.what()),
+            });
+        };
+        self.say(
+            Level::Warn,
+            format!("{}: {why}; beginning with {}", name.what(), file.display()),
+        );
+        let text = config::read(&Source::File(file.to_owned()), &self.seat.start_dir)
+            .map_err(|error| invalid(Rejected::invalid(error.to_problem().to_string())))?;
+        let plan = self.take(&Document::Text(text)).map_err(invalid)?;
+        self.prepare(&plan)?;
+        Ok(plan)
+    }
+
+    /// The object, if it comes in time; else why not.
+    fn first_object(&mut self, limit: Duration) -> Result<Object, String> {
+        let until = std::time::Instant::now() + limit;
+        let mut why = format!("no answer from the API server in {} s", limit.as_secs());
+        loop {
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            match self.orders.queue.recv_timeout(left) {
+                Ok(Order::Found(object)) => return Ok(object),
+                Ok(Order::Nothing(told)) => why = told,
+                Ok(Order::Reload | Order::Good(_)) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Err(why),
+            }
+        }
+    }
+
+    fn cached(&self, name: &config::ObjectName) -> Option<Object> {
+        match cache::read(&self.seat.state_dir(), name) {
+            Ok(object) => object,
+            Err(why) => {
+                self.say(
+                    Level::Warn,
+                    format!("the last good spec cannot be had: {why}"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Sends each change, until podinit leaves.
+    fn go_on(&mut self) {
+        loop {
+            let woken = self.watch.wait();
+            let mut look = woken == Woken::Files;
+            let mut asked = false;
+            while let Ok(order) = self.orders.queue.try_recv() {
+                match order {
+                    Order::Reload => {
+                        look = true;
+                        asked = true;
+                    }
+                    Order::Found(object) => {
+                        if !self.change_to(Document::Object(object)) {
+                            return;
+                        }
+                    }
+                    Order::Nothing(_) => {}
+                    Order::Good(version) => self.keep(&version),
+                }
+            }
+            if look && !self.look_again(asked) {
+                return;
+            }
+            limits::give_memory_back();
+        }
+    }
+
+    /// The files may have changed; false: podinit is leaving.
+    fn look_again(&mut self, asked: bool) -> bool {
+        if let Source::Object { .. } = self.source {
+            if asked {
+                self.say(
+                    Level::Info,
+                    "the API server tells of each change by itself".to_owned(),
+                );
+            }
+            return true;
+        }
+        let before = self.print;
+        let read = catch_unwind(AssertUnwindSafe(|| self.read_file()));
+        let document = match read {
+            Ok(Ok(document)) => document,
+            Ok(Err(rejected)) => return self.refuse(self.origin(), rejected),
+            Err(_) => return self.refuse(self.origin(), internal()),
+        };
+        let told = self.change_to(document);
+        if asked && self.print == before {
+            self.say(Level::Info, "the spec has not changed".to_owned());
+        }
+        told
+    }
+
+    /// Tells of a document, if it is another one than the last; false: podinit is leaving.
+    fn change_to(&mut self, document: Document) -> bool {
+        let before = self.print;
+        let origin = document.origin();
+        let taken = catch_unwind(AssertUnwindSafe(|| self.take(&document)));
+        if self.print == before && origin.object.is_none() {
+            return true;
+        }
+        match taken {
+            Ok(Ok(plan)) => {
+                if let Document::Object(object) = document {
+                    self.candidates.push(object);
+                    let old = self.candidates.len().saturating_sub(2);
+                    self.candidates.drain(..old);
+                }
+                self.tell(Event::Changed(Arc::new(plan)))
+            }
+            Ok(Err(rejected)) => self.refuse(origin, rejected),
+            Err(_) => self.refuse(origin, internal()),
+        }
+    }
+
+    fn refuse(&self, origin: Origin, Rejected { reason, message }: Rejected) -> bool {
+        let refusal = Refusal {
+            origin,
+            reason,
+            message,
+        };
+        self.tell(Event::ChangeRefused { refusal })
+    }
+
+    /// Where the spec is said to be.
+    fn origin(&self) -> Origin {
+        let what = match &self.source {
+            Source::File(path) => path.display().to_string(),
+            Source::Stdin => "<stdin>".to_owned(),
+            Source::Search => "the spec".to_owned(),
+            Source::Object { name, .. } => name.what(),
+        };
+        Origin {
+            what: what.into(),
+            object: None,
+        }
+    }
+
+    fn read_file(&mut self) -> Result<Document, Rejected> {
+        let text = config::read(&self.source, &self.seat.start_dir)
+            .map_err(|error| Rejected::invalid(error.to_problem().to_string()))?;
+        match (&self.source, &text.path) {
+            // From now on it is this one.
+            (Source::Search, Some(path)) => self.source = Source::File(path.clone()),
+            (Source::Stdin, _) => self.source = Source::Stdin,
+            _ => {}
+        }
+        Ok(Document::Text(text))
+    }
+
+    /// The plan of a document; from now on the files it depends on are watched.
+    fn take(&mut self, document: &Document) -> Result<Plan, Rejected> {
+        let mut reading = read(document, &self.seat);
+        // What changes between the reading and the watching is not missed: it is read again until it stays the same.
+        for _ in 0..3 {
+            self.watch_files(document, &reading);
+            let again = read(document, &self.seat);
+            let same = again.print == reading.print;
+            reading = again;
+            if same {
+                break;
+            }
+        }
+        self.print = reading.print;
+        let (plan, warnings) = reading.plan?;
+        self.warn(&warnings);
+        Ok(plan)
+    }
+
+    fn watch_files(&mut self, document: &Document, reading: &Reading) {
+        let mut paths = reading.paths.clone();
+        if let Document::Text(text) = document {
+            paths.extend(text.path.clone());
+        }
+        if let Err(error) = self.watch.arm(&paths) {
+            self.say(
+                Level::Warn,
+                format!("files cannot be watched ({error}): a change is noticed on SIGHUP only"),
+            );
+        }
+    }
+
+    fn keep(&mut self, version: &ObjectVersion) {
+        let known = self.candidates.iter();
+        let Some(object) = known.into_iter().find(|object| &object.version == version) else {
+            return;
+        };
+        if let Err(error) = cache::write(&self.seat.state_dir(), object) {
+            self.say(
+                Level::Warn,
+                format!("the last good spec cannot be kept: {error}"),
+            );
+        }
+    }
+
+    fn clear_state(&self) {
+        let state = self.seat.state_dir();
+        if let Err(error) = State::clear(&state) {
+            self.say(
+                Level::Warn,
+                format!(
+                    "failed to remove what an earlier podinit left in `{}`: {error}",
+                    state.display()
+                ),
+            );
+        }
+    }
+
+    /// What is done once, before anything starts.
+    fn prepare(&self, plan: &Plan) -> Result<(), LoadFailure> {
+        for directory in &plan.directories {
+            self.make(directory)?;
+        }
+        Ok(())
+    }
+
+    fn make(&self, directory: &Directory) -> Result<(), LoadFailure> {
+        let notes = directories::make(directory).map_err(|error| LoadFailure {
+            code: UNPREPARED,
+            message: format!("{:#}", anyhow::Error::from(error)),
+        })?;
+        for told in notes {
+            self.say(
+                Level::Info,
+                format!("directory `{}`: {}", told.path.display(), told.message),
+            );
+        }
+        Ok(())
+    }
+
+    fn warn(&self, warnings: &[Problem]) {
+        for problem in warnings {
+            self.say(Level::Warn, told(std::slice::from_ref(problem)));
+        }
+    }
+
+    fn say(&self, level: Level, message: String) {
+        self.logs.record(Record {
+            level,
+            label: None,
+            message,
+            fields: Vec::new(),
+            lines: Vec::new(),
+        });
+    }
+}
+
+fn invalid(rejected: Rejected) -> LoadFailure {
+    LoadFailure {
+        code: INVALID,
+        message: rejected.message,
+    }
+}
+
+fn internal() -> Rejected {
+    Rejected {
+        reason: "InternalError",
+        message: "internal error while loading the spec".to_owned(),
+    }
+}

@@ -1,0 +1,204 @@
+//! The pod's own deadline: from the first moment of a stop on, the own Pod is read and watched. It says when the kubelet
+//! will kill, whoever shortened that, and it never delays the stop: what comes in time counts.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use http::HeaderValue;
+use http::header::{ACCEPT, DATE};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Resource as _;
+use kube::api::{Api, PartialObjectMeta};
+use kube::core::Request as ApiRequest;
+use kube::core::params::GetParams;
+use kube::runtime::watcher::{self, Event, watcher};
+use serde::Deserialize;
+
+use super::Wiring;
+use super::access::{Access, Identity, Pod as Me};
+use super::pause::{Pause, sleep, within};
+use super::trouble::{Kind, Trouble};
+use crate::domain::event::Event as Fed;
+use crate::domain::time::Mono;
+use crate::ports::Level;
+
+/// For the first answer.
+const FIRST: Duration = Duration::from_secs(1);
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// Waits for a stop, then follows the Pod until podinit leaves.
+pub(super) async fn follow(access: &Access, me: &Identity, wiring: &Wiring) {
+    let Some(pod) = &me.pod else { return };
+    let mut snapshots = wiring.snapshots.clone();
+    if (snapshots
+        .wait_for(|snapshot| snapshot.stopping.is_some())
+        .await)
+        .is_err()
+    {
+        return;
+    }
+    let began = (wiring.clock)().mono;
+    match first(access, pod, wiring).await {
+        Ok((offset, deletion)) => {
+            tell(wiring, began, &offset, &deletion).await;
+            watch(access, pod, (wiring, began, offset)).await;
+        }
+        Err(trouble) if trouble.kind == Kind::Forbidden => wiring.say(
+            Level::Debug,
+            format!("the pod's own deadline is not known: {trouble}"),
+        ),
+        Err(trouble) => wiring.say(
+            Level::Info,
+            format!("the pod's own deadline is not known: {trouble}"),
+        ),
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Answer {
+    metadata: Deletion,
+}
+
+/// When a Pod is to be gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Deletion {
+    deletion_timestamp: Option<String>,
+    deletion_grace_period_seconds: Option<u64>,
+}
+
+/// Between our monotonic clock and the server's wall clock: the server's time at an instant of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Offset {
+    at: Mono,
+    /// Seconds since 1970 at that instant: one more than the answer said, since it has whole seconds only.
+    server: i64,
+}
+
+async fn first(access: &Access, pod: &Me, wiring: &Wiring) -> Result<(Offset, Deletion), Trouble> {
+    let mut request = ApiRequest::new(Pod::url_path(&(), Some(&pod.namespace)))
+        .get(&pod.name, &GetParams::default())
+        .map_err(|error| Trouble::other(error.to_string()))?;
+    request
+        .headers_mut()
+        .insert(ACCEPT, HeaderValue::from_static(METADATA));
+    let answer = within(FIRST, async { Ok(access.get(request).await) }).await??;
+    let at = (wiring.clock)().mono;
+    let date = answer
+        .headers()
+        .get(DATE)
+        .and_then(|date| date.to_str().ok());
+    let server = date
+        .and_then(seconds_of_date)
+        .ok_or_else(|| Trouble::other("the answer has no Date"))?;
+    let body: Answer =
+        serde_json::from_slice(answer.body()).map_err(|error| Trouble::other(error.to_string()))?;
+    let server = server + 1;
+    Ok((Offset { at, server }, body.metadata))
+}
+
+async fn watch(access: &Access, pod: &Me, (wiring, began, offset): (&Wiring, Mono, Offset)) {
+    let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(access.client.clone(), &pod.namespace);
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", pod.name));
+    let mut stream = pin!(watcher(api, config));
+    let mut pause = Pause::new();
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(Event::InitApply(pod) | Event::Apply(pod)) => {
+                let metadata = pod.metadata;
+                let deletion = Deletion {
+                    deletion_timestamp: metadata.deletion_timestamp.map(|time| time.0.to_string()),
+                    deletion_grace_period_seconds: metadata
+                        .deletion_grace_period_seconds
+                        .and_then(|seconds| u64::try_from(seconds).ok()),
+                };
+                tell(wiring, began, &offset, &deletion).await;
+            }
+            Ok(_) => {}
+            Err(_) => sleep(pause.next(wiring.clock)).await,
+        }
+    }
+}
+
+async fn tell(wiring: &Wiring, began: Mono, offset: &Offset, deletion: &Deletion) {
+    if let Some(end) = end_of(began, offset, deletion) {
+        // Closed: podinit is leaving.
+        let _ = wiring.mailbox.send(Fed::DeadlineKnown { end }.into()).await;
+    }
+}
+
+/// When the kubelet kills, as far as the Pod says: the earlier one of its grace period from the beginning of the stop on,
+/// and of its deletionTimestamp. `None`: it is not being deleted.
+fn end_of(began: Mono, offset: &Offset, deletion: &Deletion) -> Option<Mono> {
+    let grace = deletion.deletion_grace_period_seconds?;
+    let by_grace = began + Duration::from_secs(grace);
+    let text = deletion.deletion_timestamp.as_deref()?;
+    let deadline: jiff::Timestamp = text.parse().ok()?;
+    let left = deadline.as_second() - offset.server;
+    let by_timestamp = match u64::try_from(left) {
+        Ok(left) => offset.at + Duration::from_secs(left),
+        Err(_) => offset.at - Duration::from_secs(left.unsigned_abs()),
+    };
+    Some(by_grace.min(by_timestamp))
+}
+
+/// Seconds since 1970 of a Date header.
+fn seconds_of_date(text: &str) -> Option<i64> {
+    let time = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(time.timestamp().as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Mono {
+        Mono::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn deletion(time: &str, grace: u64) -> Deletion {
+        Deletion {
+            deletion_timestamp: Some(time.to_owned()),
+            deletion_grace_period_seconds: Some(grace),
+        }
+    }
+
+    #[test]
+    fn a_date_is_read() {
+        assert_eq!(
+            seconds_of_date("Sat, 28 Nov 2026 08:00:00 GMT"),
+            Some(1_795_852_800)
+        );
+        assert_eq!(seconds_of_date("today"), None);
+    }
+
+    #[test]
+    fn the_earlier_of_the_two_counts_and_a_clock_that_is_wrong_does_not_matter() {
+        // The server said 08:00:00 at our 100th second: it may have been nearly 08:00:01.
+        let offset = Offset {
+            at: at(100),
+            server: 1_795_852_801,
+        };
+        for (began, deletion, end) in [
+            // A delete at t0: 30 s from then on, less the second that is not known.
+            (100, deletion("2026-11-28T08:00:30Z", 30), Some(129)),
+            // A preStop hook took 10 s before we were asked to stop.
+            (100, deletion("2026-11-28T08:00:20Z", 30), Some(119)),
+            // Shortened.
+            (100, deletion("2026-11-28T08:00:05Z", 5), Some(104)),
+            // Over already.
+            (100, deletion("2026-11-28T07:59:50Z", 30), Some(89)),
+            // Ours began long before the answer came.
+            (80, deletion("2026-11-28T08:00:30Z", 30), Some(110)),
+            (100, Deletion::default(), None),
+            (100, deletion("nonsense", 30), None),
+        ] {
+            assert_eq!(
+                end_of(at(began), &offset, &deletion),
+                end.map(at),
+                "{deletion:?}"
+            );
+        }
+    }
+}

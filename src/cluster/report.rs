@@ -1,0 +1,229 @@
+//! The ProcessReport of this pod and container: what one podinit observed, written when that changes.
+//!
+//! Written soon after a transition, never often, never in a queue: what is written is how things are by then. Nobody waits
+//! for it but, shortly, the end of podinit.
+
+use std::time::Duration;
+
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+
+use self::status::{Extra, status};
+use super::access::{Access, Identity, LIMIT, Pod};
+use super::pause::{Pause, sleep, within};
+use super::trouble::{Kind, Told, Trouble};
+use super::{News, Wiring};
+use crate::domain::plan::ObjectVersion;
+use crate::domain::snapshot::Snapshot;
+use crate::ports::Level;
+use crate::spec::v1alpha1::{ProcessReport, ProcessReportStatus};
+
+mod status;
+
+/// From a transition to its write: what happens together is written together.
+const SOON: Duration = Duration::from_millis(500);
+/// Between two writes, at least.
+const SELDOM: Duration = Duration::from_secs(2);
+/// For the last write.
+const LAST: Duration = Duration::from_millis(400);
+
+/// Who wrote it, for server-side apply.
+const MANAGER: &str = "podinit";
+
+/// Writes it until podinit leaves.
+pub(super) async fn keep(access: &Access, me: &Identity, wiring: &Wiring) {
+    let Some(mut writer) = Writer::new(access, me, wiring) else {
+        wiring.say(
+            Level::Warn,
+            "no ProcessReport is written: the pod's name and uid are not known (POD_NAME, POD_UID)"
+                .to_owned(),
+        );
+        return good_only(wiring).await;
+    };
+    let mut snapshots = wiring.snapshots.clone();
+    let mut told = Told::default();
+    let mut pause = Pause::new();
+    loop {
+        let snapshot = snapshots.borrow_and_update().clone();
+        writer.note_good(&snapshot);
+        if snapshot.loaded {
+            match writer.write(&snapshot).await {
+                Ok(written) => {
+                    pause.reset();
+                    if told.over() {
+                        wiring.say(Level::Info, "the ProcessReport is written again".to_owned());
+                    }
+                    if written {
+                        sleep(jittered(SELDOM, wiring)).await;
+                    }
+                }
+                Err(trouble) => {
+                    complain(&mut told, &trouble, wiring);
+                    let longer = matches!(trouble.kind, Kind::Forbidden | Kind::NotFound);
+                    let times = if longer { 10 } else { 1 };
+                    sleep(pause.next(wiring.clock) * times).await;
+                    continue;
+                }
+            }
+        }
+        if snapshots.changed().await.is_err() {
+            return;
+        }
+        sleep(jittered(SOON, wiring)).await;
+    }
+}
+
+/// Without a report a version can still prove itself.
+async fn good_only(wiring: &Wiring) {
+    let mut snapshots = wiring.snapshots.clone();
+    let mut last = None;
+    loop {
+        let snapshot = snapshots.borrow_and_update().clone();
+        tell_good(&mut last, &snapshot, wiring);
+        if snapshots.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn tell_good(last: &mut Option<ObjectVersion>, snapshot: &Snapshot, wiring: &Wiring) {
+    let version = snapshot.spec.origin.object.as_ref();
+    if let Some(version) = version.filter(|_| snapshot.spec.good)
+        && last.as_ref() != Some(version)
+    {
+        *last = Some(version.clone());
+        (wiring.news)(News::Good(version.clone()));
+    }
+}
+
+/// One write before podinit leaves, if there is something to say.
+pub(super) async fn last_words(access: &Access, me: &Identity, wiring: &Wiring) {
+    let Some(mut writer) = Writer::new(access, me, wiring) else {
+        return;
+    };
+    // It was made before, or it is not made any more.
+    writer.made = true;
+    let mut snapshot = Snapshot::clone(&wiring.snapshots.borrow());
+    snapshot.gone = true;
+    if snapshot.loaded {
+        // Too late is too late.
+        let _ = within(LAST, async { Ok(writer.write(&snapshot).await) }).await;
+    }
+}
+
+fn complain(told: &mut Told, trouble: &Trouble, wiring: &Wiring) {
+    if told.is_news(trouble) {
+        let advice = match trouble.kind {
+            Kind::Forbidden => {
+                "; its Role needs create and patch of processreports and patch of processreports/status"
+            }
+            Kind::NotFound => "; is the CustomResourceDefinition installed?",
+            Kind::Conflict | Kind::Other => "",
+        };
+        let told = format!("the ProcessReport cannot be written: {trouble}{advice}");
+        wiring.say(Level::Warn, told);
+    }
+}
+
+/// A fleet does not write all at once.
+fn jittered(time: Duration, wiring: &Wiring) -> Duration {
+    let noise = (wiring.clock)()
+        .mono
+        .as_nanos()
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        >> 40;
+    time + time.mul_f64(noise as f64 / (1u64 << 24) as f64)
+}
+
+struct Writer<'a> {
+    api: Api<ProcessReport>,
+    pod: &'a Pod,
+    container: &'a str,
+    name: String,
+    wiring: &'a Wiring,
+    made: bool,
+    last: Option<ProcessReportStatus>,
+    good: Option<ObjectVersion>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(access: &Access, me: &'a Identity, wiring: &'a Wiring) -> Option<Writer<'a>> {
+        let pod = me.pod.as_ref()?;
+        Some(Writer {
+            api: Api::namespaced(access.client.clone(), &pod.namespace),
+            name: format!("{}.{}", pod.name, me.container),
+            pod,
+            container: &me.container,
+            wiring,
+            made: false,
+            last: None,
+            good: None,
+        })
+    }
+
+    fn note_good(&mut self, snapshot: &Snapshot) {
+        tell_good(&mut self.good, snapshot, self.wiring);
+    }
+
+    /// True if something was written.
+    async fn write(&mut self, snapshot: &Snapshot) -> Result<bool, Trouble> {
+        let extra = Extra {
+            pod: &self.pod.name,
+            container: self.container,
+            process_set: &self.wiring.name.name,
+            now: (self.wiring.clock)().wall,
+        };
+        let status = status(snapshot, self.last.as_ref(), &extra);
+        if self.last.as_ref() == Some(&status) {
+            return Ok(false);
+        }
+        if !self.made {
+            if snapshot.stopping.is_some() {
+                return Ok(false);
+            }
+            self.make().await?;
+            self.made = true;
+        }
+        let body = json!({
+            "apiVersion": "podinit.dev/v1alpha1",
+            "kind": "ProcessReport",
+            "status": &status,
+        });
+        let how = PatchParams::apply(MANAGER).force();
+        let patch = Patch::Apply(body);
+        let written = self.api.patch_status(&self.name, &how, &patch);
+        match within(LIMIT, written).await {
+            Ok(_) => {
+                self.last = Some(status);
+                Ok(true)
+            }
+            Err(trouble) => {
+                // Whoever removed it gets it again.
+                self.made &= trouble.kind != Kind::NotFound;
+                Err(trouble)
+            }
+        }
+    }
+
+    /// The object itself; it goes with its Pod.
+    async fn make(&self) -> Result<(), Trouble> {
+        let body = json!({
+            "apiVersion": "podinit.dev/v1alpha1",
+            "kind": "ProcessReport",
+            "metadata": {
+                "name": &self.name,
+                "labels": {"podinit.dev/processset": &self.wiring.name.name},
+                "ownerReferences": [{
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "name": &self.pod.name,
+                    "uid": &self.pod.uid,
+                }],
+            },
+        });
+        let how = PatchParams::apply(MANAGER).force();
+        let patch = Patch::Apply(body);
+        within(LIMIT, self.api.patch(&self.name, &how, &patch)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! What is wrong with the API server, or with our rights there, in words; each said once.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Why a request did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) kind: Kind,
+    what: String,
+}
+
+/// What can be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A right is missing: 403.
+    Forbidden,
+    /// The object, or its kind, is not there: 404.
+    NotFound,
+    /// Somebody else was there first: 409.
+    Conflict,
+    /// Anything else: it may pass.
+    Other,
+}
+
+impl Trouble {
+    pub(super) fn of(error: &kube::Error) -> Trouble {
+        match error {
+            kube::Error::Api(status) => Trouble {
+                kind: match status.code {
+                    403 => Kind::Forbidden,
+                    404 => Kind::NotFound,
+                    409 => Kind::Conflict,
+                    _ => Kind::Other,
+                },
+                what: format!("{} ({})", first_line(&status.message), status.code),
+            },
+            other => Trouble {
+                kind: Kind::Other,
+                what: whole(other),
+            },
+        }
+    }
+
+    pub(super) fn silent(limit: Duration) -> Trouble {
+        Trouble {
+            kind: Kind::Other,
+            what: format!("no answer in {} s", limit.as_secs()),
+        }
+    }
+
+    pub(super) fn other(what: impl Into<String>) -> Trouble {
+        Trouble {
+            kind: Kind::Other,
+            what: what.into(),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    let end = line
+        .char_indices()
+        .nth(500)
+        .map_or(line.len(), |(at, _)| at);
+    &line[..end]
+}
+
+/// An error with its causes.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    first_line(&text).to_owned()
+}
+
+/// Says each trouble once, and says when it is over.
+#[derive(Debug, Default)]
+pub(super) struct Told(Option<String>);
+
+impl Told {
+    /// True if this one is news.
+    pub(super) fn is_news(&mut self, trouble: &Trouble) -> bool {
+        let news = self.0.as_deref() != Some(&*trouble.what);
+        if news {
+            self.0 = Some(trouble.what.clone());
+        }
+        news
+    }
+
+    /// True if there was one.
+    pub(super) fn over(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}

@@ -1,0 +1,176 @@
+//! The last good spec of the API server, kept in the state directory: a container that is restarted begins with it while
+//! the API server is away.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ObjectName;
+use crate::domain::plan::ObjectVersion;
+use crate::ports::Object;
+
+/// Its name in the state directory.
+const NAME: &str = "processset.json";
+/// While it is being written.
+const NEW: &str = "processset.json.new";
+/// More than any ProcessSet with what is around it.
+const LIMIT: u64 = 4 << 20;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Kept {
+    namespace: String,
+    name: String,
+    uid: Arc<str>,
+    generation: i64,
+    /// The object as the API server gave it.
+    object: String,
+    /// Of `object`: what was cut short or edited is no good spec.
+    print: u64,
+}
+
+/// Keeps an object, at once as a whole.
+pub fn write(directory: &Path, object: &Object) -> io::Result<()> {
+    let kept = Kept {
+        namespace: object.name.namespace.clone(),
+        name: object.name.name.clone(),
+        uid: Arc::clone(&object.version.uid),
+        generation: object.version.generation,
+        object: object.json.to_string(),
+        print: print(&object.json),
+    };
+    let new = directory.join(NEW);
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&new)?;
+    file.write_all(&serde_json::to_vec(&kept)?)?;
+    file.sync_all()?;
+    std::fs::rename(&new, directory.join(NAME))
+}
+
+/// The object of this name that was kept; `None`: there is none. An error says what is wrong with it.
+pub fn read(directory: &Path, name: &ObjectName) -> Result<Option<Object>, String> {
+    let opened = File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(directory.join(NAME));
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        return Err("it is no regular file".to_owned());
+    }
+    let mut text = Vec::new();
+    file.take(LIMIT)
+        .read_to_end(&mut text)
+        .map_err(|error| error.to_string())?;
+    let kept: Kept =
+        serde_json::from_slice(&text).map_err(|error| format!("it is damaged: {error}"))?;
+    if print(&kept.object) != kept.print {
+        return Err("it is damaged".to_owned());
+    }
+    if (&kept.namespace, &kept.name) != (&name.namespace, &name.name) {
+        return Err(format!("it is of {}/{}", kept.namespace, kept.name));
+    }
+    Ok(Some(Object {
+        name: name.clone(),
+        version: ObjectVersion {
+            uid: kept.uid,
+            generation: kept.generation,
+        },
+        json: kept.object.into(),
+    }))
+}
+
+/// FNV-1a: it finds damage, it keeps nobody out.
+fn print(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests are at the edge")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn name(name: &str) -> ObjectName {
+        ObjectName {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn object() -> Object {
+        Object {
+            name: name("web"),
+            version: ObjectVersion {
+                uid: "u".into(),
+                generation: 7,
+            },
+            json: "{\"kind\": \"ProcessSet\"}".into(),
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_read_and_anything_else_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        assert_eq!(read(at, &name("web")), Ok(None));
+        write(at, &object()).unwrap();
+        write(at, &object()).unwrap();
+        assert_eq!(read(at, &name("web")), Ok(Some(object())));
+        assert_eq!(
+            read(at, &name("other")),
+            Err("it is of shop/web".to_owned())
+        );
+        let file = at.join(NAME);
+        let whole = fs::read(&file).unwrap();
+        fs::write(&file, &whole[..whole.len() - 20]).unwrap();
+        assert!(
+            read(at, &name("web"))
+                .unwrap_err()
+                .starts_with("it is damaged")
+        );
+        let edited = String::from_utf8(whole)
+            .unwrap()
+            .replace("ProcessSet", "ProcessSex");
+        fs::write(&file, edited).unwrap();
+        assert_eq!(read(at, &name("web")), Err("it is damaged".to_owned()));
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let target = elsewhere.path().join("target");
+        fs::write(&target, "mine").unwrap();
+        std::os::unix::fs::symlink(&target, dir.path().join(NEW)).unwrap();
+        std::os::unix::fs::symlink(&target, dir.path().join(NAME)).unwrap();
+        assert!(read(dir.path(), &name("web")).is_err());
+        write(dir.path(), &object()).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
+        assert_eq!(read(dir.path(), &name("web")), Ok(Some(object())));
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_that_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(write(&dir.path().join("missing"), &object()).is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! Notices that files may have changed, without polling: the spec's, and those it names.
+//!
+//! Directories are watched, not files: an editor renames a new file over the old one, and Kubernetes swaps the symlink
+//! `..data` in a volume. So for each path that is every directory in which a link on the way to it stands, and the one that
+//! holds the file at last. What counts as a change is for the caller to decide, by content: this only says when to look.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge: looks at files, and waits for quiet"
+)]
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+
+/// So long nothing must happen before it is worth a look.
+const QUIET: Duration = Duration::from_millis(500);
+/// But no longer than this after the first event.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Links on the way to a file; the kernel follows as many.
+const LINKS: u32 = 40;
+
+/// Ends a [`Watch::wait`] from another thread.
+#[derive(Debug, Clone)]
+pub struct Waker(Arc<EventFd>);
+
+impl Waker {
+    /// A waker; it may be used before anybody waits.
+    pub fn new() -> io::Result<Waker> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(Waker(Arc::new(EventFd::from_flags(flags)?)))
+    }
+
+    /// Ends the present or the next wait.
+    pub fn wake(&self) {
+        // Fails only when the counter is full, and then it wakes anyway.
+        let _ = self.0.write(1);
+    }
+}
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// Something happened to the files, and then nothing for a while.
+    Files,
+    /// The waker was used.
+    Waker,
+}
+
+/// What is watched.
+#[derive(Debug)]
+pub struct Watch {
+    waker: Waker,
+    inotify: Option<Inotify>,
+    /// By descriptor: what in that directory matters; empty: everything.
+    names: BTreeMap<WatchDescriptor, Vec<OsString>>,
+}
+
+impl Watch {
+    /// Nothing yet.
+    pub fn new(waker: Waker) -> Watch {
+        Watch {
+            waker,
+            inotify: None,
+            names: BTreeMap::new(),
+        }
+    }
+
+    /// Watches these files and directories, and nothing else any more. Where a path leads nowhere, the last directory on
+    /// the way is watched until something turns up.
+    pub fn arm(&mut self, paths: &[PathBuf]) -> io::Result<()> {
+        self.names.clear();
+        self.inotify = None;
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let mut places: BTreeMap<PathBuf, Vec<OsString>> = BTreeMap::new();
+        for path in paths {
+            for (directory, name) in places_of(path) {
+                let names = places.entry(directory).or_default();
+                match name {
+                    Some(name) => names.push(name),
+                    None => names.push(OsString::new()),
+                }
+            }
+        }
+        for (directory, names) in places {
+            let flags = AddWatchFlags::IN_CREATE
+                | AddWatchFlags::IN_MOVED_TO
+                | AddWatchFlags::IN_MOVED_FROM
+                | AddWatchFlags::IN_DELETE
+                | AddWatchFlags::IN_MODIFY
+                | AddWatchFlags::IN_CLOSE_WRITE
+                | AddWatchFlags::IN_DELETE_SELF
+                | AddWatchFlags::IN_MOVE_SELF
+                | AddWatchFlags::IN_ONLYDIR;
+            match inotify.add_watch(&directory, flags) {
+                Ok(descriptor) => {
+                    let all = names.iter().any(|name| name.is_empty());
+                    let known = self.names.entry(descriptor).or_default();
+                    if all {
+                        known.clear();
+                        known.push(OsString::new());
+                    } else {
+                        known.extend(names);
+                    }
+                }
+                // Gone meanwhile, or not ours to look into: the others tell.
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        self.inotify = Some(inotify);
+        Ok(())
+    }
+
+    /// Waits, for ever if need be.
+    pub fn wait(&mut self) -> Woken {
+        let mut first: Option<Instant> = None;
+        loop {
+            let timeout = first.map(|at| {
+                let left = PATIENCE.saturating_sub(at.elapsed());
+                QUIET.min(left)
+            });
+            if self.poll(timeout) {
+                return Woken::Waker;
+            }
+            let told = self.take_events();
+            match (told, timeout) {
+                // Nothing for a while, or too long something.
+                (_, Some(left)) if left.is_zero() => return Woken::Files,
+                (false, Some(_)) => return Woken::Files,
+                (true, _) => {
+                    first.get_or_insert_with(Instant::now);
+                }
+                (false, None) => {}
+            }
+        }
+    }
+
+    /// True when the waker was used.
+    fn poll(&self, timeout: Option<Duration>) -> bool {
+        let waker = PollFd::new(self.waker.0.as_fd(), PollFlags::POLLIN);
+        let mut fds = vec![waker];
+        if let Some(inotify) = &self.inotify {
+            fds.push(PollFd::new(inotify.as_fd(), PollFlags::POLLIN));
+        }
+        let timeout = match timeout {
+            // Rounded up: not to wake up too early and spin.
+            Some(left) => PollTimeout::try_from(left.as_millis() + u128::from(!left.is_zero()))
+                .unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
+        // EINTR only: then it is looked at again.
+        let _ = poll(&mut fds, timeout);
+        let used = fds[0].revents().is_some_and(|events| !events.is_empty());
+        used && self.waker.0.read().is_ok()
+    }
+
+    /// True when something happened to what matters.
+    fn take_events(&self) -> bool {
+        let Some(inotify) = &self.inotify else {
+            return false;
+        };
+        let mut told = false;
+        while let Ok(events) = inotify.read_events() {
+            told |= events.iter().any(|event| {
+                let names = self.names.get(&event.wd);
+                match (&event.name, names) {
+                    (Some(name), Some(names)) => {
+                        names.iter().any(|one| one.is_empty() || one == name)
+                    }
+                    // About a directory itself, or the queue ran over: look at everything.
+                    _ => !event.mask.contains(AddWatchFlags::IN_IGNORED),
+                }
+            });
+        }
+        told
+    }
+}
+
+/// The directories where a change of what is at `path` shows, and under which name; `None`: any name, for a directory
+/// whose content matters.
+fn places_of(path: &Path) -> Vec<(PathBuf, Option<OsString>)> {
+    let mut places = Vec::new();
+    let mut at = PathBuf::from("/");
+    let mut rest: Vec<OsString> = parts(path);
+    let mut links = 0;
+    while let Some(name) = rest.pop() {
+        if name == OsStr::new("..") {
+            at.pop();
+            continue;
+        }
+        let here = at.join(&name);
+        let found = here.symlink_metadata();
+        match found {
+            Ok(found) if found.is_symlink() && links < LINKS => {
+                links += 1;
+                places.push((at.clone(), Some(name)));
+                let Ok(target) = std::fs::read_link(&here) else {
+                    return places;
+                };
+                if target.is_absolute() {
+                    at = PathBuf::from("/");
+                }
+                rest.extend(parts(&target));
+            }
+            Ok(found) if found.is_dir() => {
+                at = here;
+                if rest.is_empty() {
+                    places.push((at.clone(), None));
+                }
+            }
+            _ => {
+                // The file itself, or what is not there yet.
+                places.push((at, Some(name)));
+                return places;
+            }
+        }
+    }
+    places
+}
+
+/// The steps of a path, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let parts = path.components().rev().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    parts.collect()
+}
+
+#[cfg(test)]
+#[path = "watch/tests.rs"]
+mod tests;

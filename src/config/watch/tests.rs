@@ -1,0 +1,182 @@
+#![expect(clippy::disallowed_methods, reason = "tests are at the edge")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::mpsc;
+use std::thread;
+
+use super::*;
+
+/// A ConfigMap volume as the kubelet makes it: `NAME -> ..data/NAME`, `..data -> ..VERSION`.
+struct Volume {
+    dir: tempfile::TempDir,
+    versions: u32,
+}
+
+impl Volume {
+    fn new(content: &str) -> Volume {
+        let mut volume = Volume {
+            dir: tempfile::tempdir().unwrap(),
+            versions: 0,
+        };
+        volume.swap(content);
+        symlink("..data/spec.yaml", volume.file()).unwrap();
+        volume
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("spec.yaml")
+    }
+
+    /// What the kubelet's AtomicWriter does.
+    fn swap(&mut self, content: &str) {
+        self.versions += 1;
+        let at = |name: &str| self.dir.path().join(name);
+        let version = format!("..version{}", self.versions);
+        fs::create_dir(at(&version)).unwrap();
+        fs::write(at(&version).join("spec.yaml"), content).unwrap();
+        symlink(&version, at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        if self.versions > 1 {
+            let old = format!("..version{}", self.versions - 1);
+            fs::remove_dir_all(at(&old)).unwrap();
+        }
+    }
+}
+
+/// Watches a file as the loader does: arm, read, wait. Sends what it reads, when that is something else than before.
+fn follow(path: PathBuf) -> (mpsc::Receiver<Option<String>>, Waker) {
+    let (sender, seen) = mpsc::channel();
+    let waker = Waker::new().unwrap();
+    let mut watch = Watch::new(waker.clone());
+    watch.arm(std::slice::from_ref(&path)).unwrap();
+    let mut last = fs::read_to_string(&path).ok();
+    thread::spawn(move || {
+        while watch.wait() == Woken::Files {
+            watch.arm(std::slice::from_ref(&path)).unwrap();
+            let now = fs::read_to_string(&path).ok();
+            if now != last {
+                last.clone_from(&now);
+                sender.send(now).unwrap();
+            }
+        }
+    });
+    (seen, waker)
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn next(seen: &mpsc::Receiver<Option<String>>) -> Option<String> {
+    seen.recv_timeout(SOON).expect("a change was noticed")
+}
+
+#[test]
+fn of_a_thousand_swaps_the_last_one_wins() {
+    let mut volume = Volume::new("0");
+    let (seen, waker) = follow(volume.file());
+    for version in 1..=1000 {
+        volume.swap(&version.to_string());
+    }
+    let mut told = 0;
+    let mut last = String::new();
+    while last != "1000" {
+        last = next(&seen).expect("it is never missing");
+        told += 1;
+    }
+    assert!(told <= 12, "told {told} times: once a debounce at most");
+    waker.wake();
+}
+
+#[test]
+fn a_file_changes_by_a_rename_in_place_and_by_vanishing_and_coming_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("a"), "1").unwrap();
+    let (seen, waker) = follow(at("a"));
+    fs::write(at("new"), "2").unwrap();
+    fs::rename(at("new"), at("a")).unwrap();
+    assert_eq!(next(&seen).as_deref(), Some("2"));
+    fs::write(at("a"), "3").unwrap();
+    assert_eq!(next(&seen).as_deref(), Some("3"));
+    fs::remove_file(at("a")).unwrap();
+    assert_eq!(next(&seen), None);
+    fs::write(at("a"), "4").unwrap();
+    assert_eq!(next(&seen).as_deref(), Some("4"));
+    waker.wake();
+}
+
+#[test]
+fn a_file_turns_up_where_there_was_no_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = dir.path().join("b/c/spec.yaml");
+    let (seen, waker) = follow(deep.clone());
+    fs::create_dir_all(deep.parent().unwrap()).unwrap();
+    fs::write(&deep, "1").unwrap();
+    assert_eq!(next(&seen).as_deref(), Some("1"));
+    fs::remove_dir_all(dir.path().join("b")).unwrap();
+    assert_eq!(next(&seen), None);
+    fs::create_dir_all(deep.parent().unwrap()).unwrap();
+    fs::write(&deep, "2").unwrap();
+    assert_eq!(next(&seen).as_deref(), Some("2"));
+    waker.wake();
+}
+
+#[test]
+fn links_to_links_are_followed() {
+    let mut volume = Volume::new("1");
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    symlink(volume.file(), at("middle")).unwrap();
+    symlink("middle", at("first")).unwrap();
+    let (seen, waker) = follow(at("first"));
+    volume.swap("2");
+    assert_eq!(next(&seen).as_deref(), Some("2"));
+    fs::write(at("other"), "3").unwrap();
+    symlink("other", at("new")).unwrap();
+    fs::rename(at("new"), at("middle")).unwrap();
+    assert_eq!(next(&seen).as_deref(), Some("3"));
+    waker.wake();
+}
+
+#[test]
+fn what_does_not_matter_wakes_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("a"), "1").unwrap();
+    let waker = Waker::new().unwrap();
+    let mut watch = Watch::new(waker.clone());
+    watch.arm(&[at("a")]).unwrap();
+    fs::write(at("b"), "1").unwrap();
+    fs::rename(at("b"), at("c")).unwrap();
+    waker.wake();
+    assert_eq!(watch.wait(), Woken::Waker);
+    assert!(!watch.take_events(), "other names do not count");
+    fs::write(at("a"), "2").unwrap();
+    assert_eq!(watch.wait(), Woken::Files);
+}
+
+#[test]
+fn a_constant_stream_does_not_put_the_look_off_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    fs::write(&path, "0").unwrap();
+    let (seen, waker) = follow(path.clone());
+    let started = Instant::now();
+    let mut version = 0;
+    while seen.try_recv().is_err() {
+        version += 1;
+        fs::write(&path, version.to_string()).unwrap();
+        assert!(started.elapsed() < SOON + PATIENCE, "it never looked");
+        thread::yield_now();
+    }
+    waker.wake();
+}
+
+#[test]
+fn a_directory_is_watched_for_every_name_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut watch = Watch::new(Waker::new().unwrap());
+    watch.arm(&[dir.path().to_owned()]).unwrap();
+    fs::write(dir.path().join("ANY"), "1").unwrap();
+    assert_eq!(watch.wait(), Woken::Files);
+}
