@@ -373,11 +373,20 @@ impl<L: Logs> Loader<L> {
 
     /// The plan of a document; from now on the files it depends on are watched.
     fn take(&mut self, document: &Document) -> Result<Plan, Rejected> {
-        let mut reading = read(document, &self.seat);
-        // What changes between the reading and the watching is not missed: it is read again until it stays the same.
+        let mut document = document.clone();
+        let mut reading = read(&document, &self.seat);
+        // What changes between the reading and the watching is not missed: it is read again until it stays the same. When
+        // it does not, the watch tells of it.
         for _ in 0..3 {
-            self.watch_files(document, &reading);
-            let again = read(document, &self.seat);
+            self.watch_files(&document, &reading);
+            let beside = matches!(self.source, Source::Object { .. });
+            if let Document::Text(text) = &document
+                && text.path.is_some()
+                && !beside
+            {
+                document = self.read_file()?;
+            }
+            let again = read(&document, &self.seat);
             let same = again.print == reading.print;
             reading = again;
             if same {
@@ -392,7 +401,11 @@ impl<L: Logs> Loader<L> {
 
     fn watch_files(&mut self, document: &Document, reading: &Reading) {
         let mut paths = reading.paths.clone();
-        if let Document::Text(text) = document {
+        // Beside an object of the API server a file is only what to begin with.
+        let beside = matches!(self.source, Source::Object { .. });
+        if let Document::Text(text) = document
+            && !beside
+        {
             paths.extend(text.path.clone());
         }
         if let Err(error) = self.watch.arm(&paths) {
