@@ -53,9 +53,24 @@ demo: stack build ## a real Laravel stack under podinit as PID 1, step by step w
 	examples/laravel/demo $(BINARY)
 
 .PHONY: test
-test: stack ## the whole test suite, on real processes and the real stack
+test: stack kubernetes ## the whole test suite, on real processes, the real stack and a real API server
 	$(call say,tests)
-	cargo test --locked --no-fail-fast
+	PODINIT_KUBERNETES="$$(kind-e2e/build)" cargo test --locked --no-fail-fast --features api
+	$(call say,every test passed)
+
+.PHONY: kubernetes
+kubernetes: go
+	$(call say,Kubernetes for the tests)
+	@kind-e2e/build
+
+.PHONY: go
+go:
+	@kind-e2e/go
+
+.PHONY: test-api
+test-api: kubernetes ## the tests against a real API server
+	$(call say,tests against a real API server)
+	PODINIT_KUBERNETES="$$(kind-e2e/build)" cargo test --locked --features api --test api
 	$(call say,every test passed)
 
 .PHONY: fmt

@@ -43,6 +43,7 @@ pub fn write(directory: &Path, object: &Object) -> io::Result<()> {
         object: object.json.to_string(),
         print: print(&object.json),
     };
+    std::fs::create_dir_all(directory)?;
     let new = directory.join(NEW);
     match std::fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -171,6 +172,9 @@ mod tests {
     #[test]
     fn where_nothing_can_be_written_that_is_said() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(write(&dir.path().join("missing"), &object()).is_err());
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(write(&file.join("below"), &object()).is_err());
+        assert!(write(&dir.path().join("made"), &object()).is_ok());
     }
 }

@@ -1,0 +1,329 @@
+//! podinit and a real API server. `make test-api` builds that first.
+
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::panic,
+    unsafe_code,
+    reason = "a test"
+)]
+
+#[path = "support/cluster.rs"]
+mod cluster;
+mod support;
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use cluster::{Cluster, Pod};
+use support::{Line, Podinit, SOON, within};
+
+const STUB: &str = env!("CARGO_BIN_EXE_podinit-stub");
+
+/// All that a pod in CR mode may do.
+const RULES: &str = r#"
+  - {apiGroups: [podinit.dev], resources: [processsets], verbs: [get, list, watch]}
+  - {apiGroups: [podinit.dev], resources: [processsets/status], verbs: [patch]}
+  - {apiGroups: [podinit.dev], resources: [processreports], verbs: [create, patch, list]}
+  - {apiGroups: [podinit.dev], resources: [processreports/status], verbs: [patch]}
+  - {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create, get, update]}
+  - {apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch]}
+  - {apiGroups: [""], resources: [pods], verbs: [get, list, watch]}"#;
+
+/// One server for all tests of this binary; each has a namespace of its own.
+fn server() -> &'static Cluster {
+    static SERVER: OnceLock<Cluster> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let cluster = Cluster::start();
+        for file in ["processsets", "processreports"] {
+            let path = format!(
+                "{}/crds/podinit.dev_{file}.yaml",
+                env!("CARGO_MANIFEST_DIR")
+            );
+            cluster.kubectl(&["apply", "--server-side", "-f", &path]);
+            cluster.kubectl(&[
+                "wait",
+                "--for=condition=Established",
+                &format!("crd/{file}.podinit.dev"),
+            ]);
+        }
+        cluster
+    })
+}
+
+fn set(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {{name: {name}}}\nspec:\n{spec}\n"
+    )
+}
+
+/// Two workers, the first of which says what it is told.
+fn workers(word: &str) -> String {
+    format!(
+        "  processes:\n    - {{name: a, traffic: Background, command: [{STUB}, --say, {word}, --forever]}}\n    \
+         - {{name: b, traffic: Background, command: [{STUB}, --say, b, --forever]}}"
+    )
+}
+
+fn says(word: &str) -> impl Fn(&Line) -> bool + use<> {
+    let word = word.to_owned();
+    move |line| line.get("process") == "a" && line.get("message") == word
+}
+
+fn starts(podinit: &Podinit, instance: &str) -> usize {
+    let lines = podinit.lines();
+    let own = lines.iter().filter(|line| line.is_own(instance, "started"));
+    own.count()
+}
+
+fn report(cluster: &Cluster, pod: &Pod<'_>) -> serde_json::Value {
+    let name = format!("{}.main", pod.name);
+    let args = [
+        "get",
+        "processreport",
+        "-n",
+        &pod.namespace,
+        &name,
+        "--ignore-not-found",
+    ];
+    cluster.json(&args)
+}
+
+#[test]
+fn the_crds_are_taken_and_explained_and_hold_what_they_can() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    let told = cluster.kubectl(&["explain", "processset.spec.processes.livenessProbe"]);
+    assert!(told.contains("fastCgi"), "{told}");
+    cluster.apply(&namespace, &set("web", &workers("x")));
+    let list = cluster.kubectl(&["get", "pset", "-n", &namespace]);
+    assert!(
+        list.starts_with("NAME   READY   UP-TO-DATE   DEGRADED   AGE"),
+        "{list}"
+    );
+    for (spec, why) in [
+        (
+            "  processes: [{name: UPPER, command: [x]}]",
+            "spec.processes[0].name",
+        ),
+        ("  processes: [{name: a}]", "spec.processes[0].command"),
+        ("  processes: []", "at least one of processes"),
+        (
+            "  processes: [{name: a, command: [x]}, {name: a, command: [z]}]",
+            "duplicate entries",
+        ),
+        (
+            "  processes: [{name: a, command: [x], replicas: 1001}]",
+            "replicas",
+        ),
+    ] {
+        let told = cluster.refuse(&namespace, &set("bad", spec));
+        assert!(told.contains(why), "{spec}: {told}");
+    }
+    for example in ["web-and-queue", "job"] {
+        let path = format!("{}/examples/{example}.yaml", env!("CARGO_MANIFEST_DIR"));
+        cluster.kubectl(&["apply", "--server-side", "-n", &namespace, "-f", &path]);
+    }
+}
+
+#[test]
+fn a_pod_follows_its_set_and_reports() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set("web", &workers("one")));
+    let pod = cluster.pod(&namespace, "web-1", RULES);
+    let podinit = pod.podinit(&["--processset", "web"]).start();
+    podinit.wait_for("one", says("one"));
+    within(SOON, "a report", || {
+        let list = cluster.kubectl(&["get", "prep", "-n", &namespace]);
+        list.contains("2/2").then_some(())
+    });
+    let told = report(cluster, &pod);
+    assert_eq!(
+        told["metadata"]["ownerReferences"][0]["uid"],
+        pod.uid.as_str()
+    );
+    assert_eq!(told["status"]["observedGeneration"], 1);
+    assert_eq!(told["status"]["phase"], "Running");
+    // In place: nobody is restarted, and there is no turn to wait for.
+    let more = workers("one").replace("name: b,", "name: b, replicas: 2,");
+    cluster.apply(&namespace, &set("web", &more));
+    podinit.wait_started("b-1");
+    within(SOON, "the report follows", || {
+        let told = report(cluster, &pod);
+        (told["status"]["observedGeneration"] == 2 && told["status"]["ready"] == "3/3")
+            .then_some(())
+    });
+    assert_eq!((starts(&podinit, "a-0"), starts(&podinit, "b-0")), (1, 1));
+    // What is deleted changes nothing.
+    cluster.kubectl(&["delete", "pset", "-n", &namespace, "web"]);
+    podinit.wait_for("it is said", |line| {
+        line.get("message").contains("was deleted")
+    });
+    let finished = podinit.stop();
+    assert_eq!(finished.code, 0);
+    assert_eq!(report(cluster, &pod)["status"]["phase"], "Stopped");
+}
+
+#[test]
+fn what_podinit_refuses_changes_nothing_and_is_a_condition() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set("web", &workers("one")));
+    let pod = cluster.pod(&namespace, "web-1", RULES);
+    let podinit = pod.podinit(&["--processset", "web"]).start();
+    podinit.wait_for("one", says("one"));
+    // A cycle is beyond what CEL can say.
+    let cycle = "  processes:\n    - {name: a, command: [x], dependsOn: [{name: b}]}\n    - {name: b, command: [x], dependsOn: [{name: a}]}";
+    cluster.apply(&namespace, &set("web", cycle));
+    let line = podinit.wait_for("the refusal", |line| {
+        line.get("message").contains("nothing follows")
+    });
+    assert!(line.text.contains("cycle"), "{}", line.text);
+    let accepted = within(SOON, "the condition", || {
+        let told = report(cluster, &pod);
+        let conditions = told["status"]["conditions"].as_array()?.clone();
+        let accepted = conditions
+            .into_iter()
+            .find(|one| one["type"] == "Accepted")?;
+        (accepted["status"] == "False").then_some(accepted)
+    });
+    assert_eq!(accepted["observedGeneration"], 2);
+    assert_eq!(accepted["reason"], "Invalid");
+    assert_eq!(starts(&podinit, "a-0"), 1);
+    assert_eq!(podinit.stop().code, 0);
+}
+
+#[test]
+fn the_own_pod_shortens_the_deadline() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    let deaf = format!(
+        "  shutdown: {{drain: 0s}}\n  processes: [{{name: a, command: [{STUB}, --ignore, \"15\", --say, up, --forever]}}]"
+    );
+    cluster.apply(&namespace, &set("web", &deaf));
+    let pod = cluster.pod(&namespace, "web-1", RULES);
+    let start = pod.podinit(&["--processset", "web"]);
+    let podinit = start
+        .env("PODINIT_TERMINATION_GRACE_PERIOD_SECONDS", "60")
+        .start();
+    podinit.wait_for("up", says("up"));
+    let began = Instant::now();
+    cluster.kubectl(&[
+        "delete",
+        "pod",
+        "-n",
+        &namespace,
+        "web-1",
+        "--grace-period=8",
+        "--wait=false",
+    ]);
+    let finished = podinit.stop();
+    assert!(
+        began.elapsed() < Duration::from_secs(9),
+        "{}",
+        finished.story()
+    );
+    assert!(
+        began.elapsed() > Duration::from_secs(3),
+        "{}",
+        finished.story()
+    );
+    assert_eq!(finished.code, 124);
+    assert!(finished.has(|line| line.get("message").starts_with("the pod ends earlier")));
+}
+
+#[test]
+fn without_any_right_and_without_an_answer_there_is_a_fallback() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    let pod = cluster.pod(&namespace, "web-1", "  []");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fallback.yaml");
+    std::fs::write(&file, set("web", &workers("fallback"))).unwrap();
+    let podinit = pod
+        .podinit(&["--processset", "web", "-f", file.to_str().unwrap()])
+        .start();
+    podinit.wait_for("the fallback", says("fallback"));
+    podinit.wait_for("no report", |line| {
+        line.get("message")
+            .contains("the ProcessReport cannot be written")
+    });
+    let finished = podinit.stop();
+    assert_eq!(finished.code, 0);
+    let told = |part: &str| {
+        let lines = finished.lines.iter();
+        lines
+            .filter(|line| line.get("message").contains(part))
+            .count()
+    };
+    assert_eq!(
+        told("its Role needs get, list and watch of processsets"),
+        2,
+        "once, and once as the reason\n{}",
+        finished.story()
+    );
+    assert_eq!(
+        told("its Role needs create and patch of processreports"),
+        1,
+        "{}",
+        finished.story()
+    );
+}
+
+/// A test that stops the server has one of its own.
+#[test]
+fn the_server_goes_away_and_nobody_notices() {
+    let cluster = Cluster::start();
+    let crds = format!("{}/crds", env!("CARGO_MANIFEST_DIR"));
+    cluster.kubectl(&["apply", "--server-side", "-f", &crds]);
+    cluster.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/processsets.podinit.dev",
+    ]);
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set("web", &workers("one")));
+    let pod = cluster.pod(&namespace, "web-1", RULES);
+    let state = tempfile::tempdir().unwrap();
+    let start = |pod: &Pod<'_>| {
+        let start = pod.podinit(&["--processset", "web"]);
+        start
+            .env("PODINIT_STATE_DIR", state.path().to_str().unwrap())
+            .start()
+    };
+    let podinit = start(&pod);
+    podinit.wait_for("one", says("one"));
+    within(SOON, "the last good spec is kept", || {
+        state.path().join("processset.json").exists().then_some(())
+    });
+    cluster.stop_server();
+    podinit.wait_for("it is said", |line| {
+        line.get("message").contains("cannot be followed")
+    });
+    // A container that is restarted meanwhile begins with the last good spec.
+    let other = start(&pod);
+    other.wait_for("one again", says("one"));
+    assert!(other.lines().iter().any(|line| {
+        line.get("message")
+            .contains("beginning with the last good spec")
+    }));
+    assert_eq!(other.stop().code, 0);
+    cluster.start_server();
+    let back = Instant::now();
+    let more = workers("one").replace("name: b,", "name: b, replicas: 2,");
+    cluster.apply(&namespace, &set("web", &more));
+    podinit.wait_started("b-1");
+    assert!(
+        back.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        back.elapsed()
+    );
+    assert_eq!((starts(&podinit, "a-0"), starts(&podinit, "b-0")), (1, 1));
+    // One that takes connections and says nothing.
+    cluster.freeze(true);
+    assert_eq!(podinit.stop().code, 0, "a stop waits for nobody");
+    cluster.freeze(false);
+}
