@@ -82,7 +82,7 @@ lint: ## format, clippy, dependencies
 	$(call say,format)
 	cargo fmt --check
 	$(call say,clippy)
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features api -- -D warnings
 	$(call say,dependencies: licences, bans, sources)
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
 	cargo deny --log-level error check bans licenses sources
