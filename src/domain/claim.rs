@@ -71,11 +71,17 @@ impl RunKey {
         env: impl IntoIterator<Item = (&'a str, &'a str)>,
         revision: Option<&'a str>,
     ) -> RunKey {
-        let parts = ["revision", revision.unwrap_or(""), "command"]
-            .into_iter()
-            .chain(command)
-            .chain(["env"])
-            .chain(env.into_iter().flat_map(|(name, value)| [name, value]));
+        let command: Vec<&str> = command.into_iter().collect();
+        let count = command.len().to_string();
+        let parts = [
+            "process",
+            revision.map_or("without", |_| "revision"),
+            revision.unwrap_or(""),
+            &count,
+        ]
+        .into_iter()
+        .chain(command)
+        .chain(env.into_iter().flat_map(|(name, value)| [name, value]));
         let id = digest(parts);
         RunKey {
             shown: id.clone(),

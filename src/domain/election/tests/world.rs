@@ -333,7 +333,6 @@ impl<A: Actor> World<A> {
                 }
                 // Refused at once: a 500, or a 429.
                 _ => {
-                    arrives = None;
                     let id = self.request(action, self.at + far, limit);
                     self.put(self.at + far, slot, What::Answer(id));
                     return;
