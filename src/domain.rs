@@ -11,6 +11,12 @@ pub mod time;
 
 pub mod plan;
 
+pub mod hash;
+
+pub mod claim;
+pub mod election;
+pub mod rollout;
+
 pub mod effect;
 pub mod event;
 pub mod fact;
