@@ -55,7 +55,7 @@ demo: stack build ## a real Laravel stack under podinit as PID 1, step by step w
 .PHONY: test
 test: stack kubernetes ## the whole test suite, on real processes, the real stack and a real API server
 	$(call say,tests)
-	PODINIT_KUBERNETES="$$(kind-e2e/build)" cargo test --locked --no-fail-fast --features api
+	KUBERNETES_PROGRAMS="$$(kind-e2e/build)" cargo test --locked --no-fail-fast --features api
 	$(call say,every test passed)
 
 .PHONY: kubernetes
@@ -70,7 +70,7 @@ go:
 .PHONY: test-api
 test-api: kubernetes ## the tests against a real API server
 	$(call say,tests against a real API server)
-	PODINIT_KUBERNETES="$$(kind-e2e/build)" cargo test --locked --features api --test api
+	KUBERNETES_PROGRAMS="$$(kind-e2e/build)" cargo test --locked --features api --test api
 	$(call say,every test passed)
 
 .PHONY: fmt

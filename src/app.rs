@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -192,11 +193,7 @@ fn engine<L: Logs>(
     (state, specs): (State, Option<Orders>),
     terminal: bool,
 ) -> anyhow::Result<Running<L>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .context("failed to start the event loop")?;
+    let runtime = event_loop().context("failed to start the event loop")?;
     let now = clock::now();
     let config = system::Config {
         seed: now.wall.0.unsigned_abs() ^ now.mono.as_nanos().rotate_left(32),
@@ -214,6 +211,17 @@ fn engine<L: Logs>(
     let executor = Executor::new(table, Arc::clone(logs), outside);
     let engine = Engine::new(system, executor, mailbox, clock::now);
     Ok((engine, runtime))
+}
+
+/// The runtime of the engine.
+fn event_loop() -> std::io::Result<tokio::runtime::Runtime> {
+    // The library panics when it finds no descriptors for what it needs: they are looked for before.
+    let spare = (0..4).map(|_| UnixStream::pair());
+    drop(spare.collect::<std::io::Result<Vec<_>>>()?);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
 }
 
 /// Runs the engine to its end. A panic in it ends the children, then us: 70; `show` is given what the set looks like then.

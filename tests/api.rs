@@ -168,6 +168,71 @@ fn a_pod_follows_its_set_and_reports() {
     assert_eq!(report(cluster, &pod)["status"]["phase"], "Stopped");
 }
 
+/// The rules of examples/rbac.yaml.
+fn documented_rules() -> String {
+    let path = format!("{}/examples/rbac.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, rules) = text.split_once("rules:\n").unwrap();
+    let (rules, _) = rules.split_once("---").unwrap();
+    rules.to_owned()
+}
+
+#[test]
+fn the_documented_rights_are_enough_and_a_pod_writes_its_own_report_only() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    let path = format!("{}/examples/rbac.yaml", env!("CARGO_MANIFEST_DIR"));
+    cluster.kubectl(&["apply", "-n", &namespace, "-f", &path]);
+    cluster.apply(&namespace, &set("shop", &workers("one")));
+    let pod = cluster.pod(&namespace, "shop-1", &documented_rules());
+    let podinit = pod.podinit(&["--processset", "shop"]).start();
+    podinit.wait_for("one", says("one"));
+    within(SOON, "the status", || {
+        let list = cluster.kubectl(&["get", "pset", "-n", &namespace]);
+        list.contains("1/1").then_some(())
+    });
+    cluster.apply(&namespace, &set("shop", &workers("two")));
+    podinit.wait_for("two", says("two"));
+    let foreign =
+        "apiVersion: podinit.dev/v1alpha1\nkind: ProcessReport\nmetadata: {name: other.main}\n";
+    let write = || {
+        let args = [
+            "apply",
+            "--server-side",
+            "--validate=false",
+            "-n",
+            &namespace,
+            "-f",
+            "-",
+        ];
+        cluster.kubectl_as(&pod, &args, Some(foreign))
+    };
+    let (taken, told) = write();
+    assert!(taken, "RBAC cannot limit it: {told}");
+    let page = format!("{}/docs/kubernetes.md", env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(page).unwrap();
+    let at = page.find("apiVersion: admissionregistration").unwrap();
+    let (policy, _) = page[at..].split_once("```").unwrap();
+    cluster.apply(&namespace, policy);
+    within(SOON, "the policy holds", || {
+        let (taken, told) = write();
+        (!taken && told.contains("its own ProcessReport only")).then_some(())
+    });
+    // Its own is written all the same.
+    cluster.apply(&namespace, &set("shop", &workers("three")));
+    podinit.wait_for("three", says("three"));
+    within(SOON, "the report", || {
+        (report(cluster, &pod)["status"]["observedGeneration"] == 3).then_some(())
+    });
+    let finished = podinit.stop();
+    assert_eq!(finished.code, 0);
+    assert!(
+        !finished.has(|line| line.get("message").contains("its Role needs")),
+        "{}",
+        finished.story()
+    );
+}
+
 #[test]
 fn a_changed_process_is_restarted_alone_within_a_second() {
     let cluster = server();

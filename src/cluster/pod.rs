@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::Wiring;
 use super::access::{Access, Identity, Pod as Me};
 use super::pause::{Pause, sleep, within};
-use super::trouble::{Kind, Trouble};
+use super::trouble::{Kind, Told, Trouble};
 use crate::domain::event::Event as Fed;
 use crate::domain::time::Mono;
 use crate::ports::Level;
@@ -39,20 +39,31 @@ pub(super) async fn follow(access: &Access, me: &Identity, wiring: &Wiring) {
         return;
     }
     let began = (wiring.clock)().mono;
-    match first(access, pod, wiring).await {
-        Ok((offset, deletion)) => {
-            tell(wiring, began, &offset, &deletion).await;
-            watch(access, pod, (wiring, began, offset)).await;
+    let mut told = Told::default();
+    let mut pause = Pause::new();
+    let (offset, deletion) = loop {
+        match first(access, pod, wiring).await {
+            Ok(answer) => break answer,
+            Err(trouble) => {
+                let advice = match trouble.kind {
+                    Kind::Forbidden => "; its Role needs get, list and watch of pods",
+                    Kind::NotFound | Kind::Conflict | Kind::Other => "",
+                };
+                if told.is_news(&trouble) {
+                    wiring.say(
+                        Level::Info,
+                        format!("the pod's own deadline is not known: {trouble}{advice}"),
+                    );
+                }
+                if matches!(trouble.kind, Kind::Forbidden | Kind::NotFound) {
+                    return;
+                }
+                sleep(pause.next(wiring.clock)).await;
+            }
         }
-        Err(trouble) if trouble.kind == Kind::Forbidden => wiring.say(
-            Level::Debug,
-            format!("the pod's own deadline is not known: {trouble}"),
-        ),
-        Err(trouble) => wiring.say(
-            Level::Info,
-            format!("the pod's own deadline is not known: {trouble}"),
-        ),
-    }
+    };
+    tell(wiring, began, &offset, &deletion).await;
+    watch(access, pod, (wiring, began, offset)).await;
 }
 
 #[derive(Debug, Default, Deserialize)]

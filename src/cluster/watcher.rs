@@ -28,6 +28,9 @@ const WATCH: u32 = 240;
 /// It is dead when it has not said anything for so long.
 const DEAD: Duration = Duration::from_secs(WATCH as u64 + 15);
 
+/// A watch that is still there after this time was taken: a missing right shows at once.
+const TAKEN: Duration = Duration::from_secs(3);
+
 type Metadata = PartialObjectMeta<ProcessSet>;
 
 /// What was read last, for those who look after the fleet.
@@ -132,11 +135,25 @@ impl Follower<'_> {
         let mut stream = pin!(watcher(api, config));
         let mut listing = true;
         let mut seen = false;
+        // The list was read, and whether the watch was taken is not known yet.
+        let mut fresh = false;
         loop {
-            let limit = if listing { LIMIT } else { DEAD };
+            let limit = match (listing, fresh) {
+                (true, _) => LIMIT,
+                (false, true) => TAKEN,
+                (false, false) => DEAD,
+            };
             let Some(event) = next(limit, stream.next()).await else {
+                if std::mem::take(&mut fresh) {
+                    self.well();
+                    continue;
+                }
                 return self.trouble(&Trouble::silent(limit));
             };
+            if fresh && event.as_ref().is_some_and(Result::is_ok) {
+                fresh = false;
+                self.well();
+            }
             match event {
                 Some(Ok(Event::Init)) => {
                     listing = true;
@@ -150,9 +167,8 @@ impl Follower<'_> {
                 }
                 Some(Ok(Event::InitDone)) => {
                     listing = false;
-                    if seen {
-                        self.well();
-                    } else {
+                    fresh = true;
+                    if !seen {
                         self.absent();
                     }
                 }
@@ -171,13 +187,17 @@ impl Follower<'_> {
         };
         self.there = Some(true);
         // Until the pod has taken it, the status says when its turn comes.
-        let settled = self.wiring.snapshots.borrow().spec.origin.object == self.last;
+        let settled = {
+            let spec = &self.wiring.snapshots.borrow().spec;
+            let refused = spec.refused.as_ref();
+            let refused = refused.is_some_and(|refused| refused.origin.object == self.last);
+            spec.waits.is_none() && (refused || spec.origin.object == self.last)
+        };
         if self.last.as_ref() == Some(&version) && settled {
             return true;
         }
         match self.read().await {
             Ok(object) => {
-                self.well();
                 if self.last.as_ref() != Some(&object.version) {
                     self.last = Some(object.version.clone());
                     (self.wiring.news)(News::Found(object));
@@ -227,7 +247,6 @@ impl Follower<'_> {
     fn absent(&mut self) {
         let news = self.there != Some(false);
         self.there = Some(false);
-        self.well();
         if !news {
             return;
         }
@@ -258,10 +277,11 @@ impl Follower<'_> {
             Kind::Conflict | Kind::Other => "",
         };
         let told = format!("{what} cannot be followed: {trouble}{advice}");
-        if self.told.is_news(trouble) {
+        let news = self.told.is_news(trouble);
+        if news {
             self.wiring.say(Level::Warn, told.clone());
         }
-        if self.last.is_none() {
+        if news && self.last.is_none() {
             (self.wiring.news)(News::Nothing(told));
         }
     }

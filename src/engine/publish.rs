@@ -64,7 +64,10 @@ fn of_the_set(fact: Fact) -> Record {
                 ("processSet", text(&name)),
                 ("processes", Value::Int(processes as i64)),
             ];
-            fields.extend(change::source(&origin));
+            // A file is the one that was named.
+            if origin.object.is_some() {
+                fields.extend(change::source(&origin));
+            }
             about_set(Level::Info, "plan accepted".to_owned(), fields)
         }
         Fact::SignalIgnored { signal, why } => about_set(

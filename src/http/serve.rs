@@ -1,7 +1,7 @@
 //! Connections: how many, how long, and who may have one.
 
+use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,10 +10,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
-/// Connections at a time, of each listener; more wait in the kernel.
+/// Connections at a time, of each listener; one more takes the place of the oldest. If it had to wait instead, whoever
+/// holds so many, idle or not, would keep the kubelet out, and a liveness probe would end the pod.
 const CONNECTIONS: usize = 256;
 
 /// From the beginning of a connection, or the last answer on it, to the end of the next request's headers. So it is also
@@ -34,9 +34,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn tcp(listener: TcpListener, routes: Router) {
     let mut connections = Connections::new(routes);
     loop {
-        connections.have_room().await;
         match listener.accept().await {
-            Ok((stream, _)) => connections.serve(stream),
+            Ok((stream, _)) => connections.serve(stream).await,
             Err(error) => pause(&error).await,
         }
     }
@@ -46,12 +45,11 @@ pub(super) async fn tcp(listener: TcpListener, routes: Router) {
 pub(super) async fn unix(listener: UnixListener, uid: u32, routes: Router) {
     let mut connections = Connections::new(routes);
     loop {
-        connections.have_room().await;
         match listener.accept().await {
             Ok((stream, _)) => {
                 let peer = stream.peer_cred().map(|peer| peer.uid());
                 if peer.is_ok_and(|peer| peer == 0 || peer == uid) {
-                    connections.serve(stream);
+                    connections.serve(stream).await;
                 }
             }
             Err(error) => pause(&error).await,
@@ -62,29 +60,34 @@ pub(super) async fn unix(listener: UnixListener, uid: u32, routes: Router) {
 /// The connections of one listener. Dropping it closes them.
 struct Connections {
     routes: Router,
-    room: Arc<Semaphore>,
     tasks: JoinSet<()>,
+    /// Those that are open, oldest first.
+    open: VecDeque<AbortHandle>,
 }
 
 impl Connections {
     fn new(routes: Router) -> Connections {
         Connections {
             routes,
-            room: Arc::new(Semaphore::new(CONNECTIONS)),
             tasks: JoinSet::new(),
+            open: VecDeque::with_capacity(CONNECTIONS),
         }
     }
 
-    async fn have_room(&mut self) {
-        // Never closed: an error cannot be.
-        drop(self.room.acquire().await);
+    async fn make_room(&mut self) {
         while self.tasks.try_join_next().is_some() {}
+        self.open.retain(|connection| !connection.is_finished());
+        if self.open.len() >= CONNECTIONS
+            && let Some(oldest) = self.open.pop_front()
+        {
+            oldest.abort();
+            // It is closed by then, or another one.
+            self.tasks.join_next().await;
+        }
     }
 
-    fn serve(&mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
-            return;
-        };
+    async fn serve(&mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        self.make_room().await;
         let service = TowerToHyperService::new(self.routes.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -93,11 +96,11 @@ impl Connections {
             .max_headers(HEADERS)
             .serve_connection(TokioIo::new(stream), service);
         // A panic in it ends this connection only.
-        self.tasks.spawn(async move {
+        let connection = self.tasks.spawn(async move {
             // What goes wrong on a connection is the client's to know.
             let _ = tokio::time::timeout(LIFE, connection).await;
-            drop(place);
         });
+        self.open.push_back(connection);
     }
 }
 

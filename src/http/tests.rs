@@ -300,21 +300,53 @@ fn connections_are_bounded_in_headers_time_and_number() {
         assert_eq!(&start[9..], b"431");
     }
 
-    // More than there is room for, all of them silent: each is closed in time, and others come in.
+    // Silent: closed in time.
     let began = Instant::now();
-    let silent: Vec<TcpStream> = (0..260)
-        .map(|_| TcpStream::connect(rig.port).unwrap())
-        .collect();
-    assert_eq!(status(&rig.ask("GET", "/readyz")), "200");
+    let mut silent = TcpStream::connect(rig.port).unwrap();
+    silent.set_read_timeout(Some(SOON)).unwrap();
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "closed by the server");
     let waited = began.elapsed();
-    assert!(waited >= Duration::from_secs(4), "{waited:?}: not bounded");
-    let mut first = &silent[0];
-    assert_eq!(first.read(&mut [0]).unwrap(), 0, "closed by the server");
+    assert!(waited >= Duration::from_secs(4), "{waited:?}: not patient");
 
     // So is one that asked once and stays.
     let mut kept = TcpStream::connect(rig.port).unwrap();
     let answer = exchange(&mut kept, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(status(&answer), "200");
+}
+
+#[test]
+fn whoever_holds_all_connections_keeps_nobody_out() {
+    const HELD: usize = 300;
+    let rig = Rig::new();
+    rig.show(true);
+    let began = Instant::now();
+    let mut held: Vec<TcpStream> = (0..HELD)
+        .map(|_| {
+            let mut stream = TcpStream::connect(rig.port).unwrap();
+            stream.set_read_timeout(Some(SOON)).unwrap();
+            // Not idle: it has asked, and may ask again.
+            let request = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut start = [0; 12];
+            stream.read_exact(&mut start).unwrap();
+            assert_eq!(&start[9..], b"200");
+            stream
+        })
+        .collect();
+    for _ in 0..3 {
+        assert_eq!(status(&rig.ask("GET", "/readyz")), "200");
+    }
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(4), "{waited:?}: they waited");
+
+    // The oldest made room, the rest is still there.
+    held[0].read_to_end(&mut Vec::new()).unwrap();
+    let last = &mut held[HELD - 1];
+    let answer = exchange(
+        last,
+        "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    assert!(answer.contains("HTTP/1.1 200 OK"), "{answer}");
 }
 
 #[test]

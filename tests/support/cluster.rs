@@ -71,9 +71,9 @@ fn free_port() -> u16 {
 impl Cluster {
     /// Starts both; `make test-api` builds them before.
     pub fn start() -> Cluster {
-        let programs = std::env::var("PODINIT_KUBERNETES").map(PathBuf::from);
+        let programs = std::env::var("KUBERNETES_PROGRAMS").map(PathBuf::from);
         let programs = programs.unwrap_or_else(|_| {
-            panic!("PODINIT_KUBERNETES names no folder with Kubernetes: run `make test-api`")
+            panic!("KUBERNETES_PROGRAMS names no folder with Kubernetes: run `make test-api`")
         });
         let dir = tempfile::tempdir().unwrap();
         certificates(dir.path());
@@ -181,11 +181,15 @@ impl Cluster {
     }
 
     fn try_kubectl(&self, args: &[&str], stdin: Option<&str>) -> (bool, String) {
+        self.kubectl_with("admin-token", args, stdin)
+    }
+
+    fn kubectl_with(&self, token: &str, args: &[&str], stdin: Option<&str>) -> (bool, String) {
         let mut child = Command::new(self.programs.join("kubectl"))
             .args(["--server", &format!("https://127.0.0.1:{}", self.port)])
             .arg("--certificate-authority")
             .arg(self.path("ca.crt"))
-            .args(["--token", "admin-token", "--kubeconfig", "/dev/null"])
+            .args(["--token", token, "--kubeconfig", "/dev/null"])
             .args(args)
             .env("HOME", self.dir.path())
             .env_remove("KUBECONFIG")
@@ -211,6 +215,12 @@ impl Cluster {
         let (ok, text) = self.try_kubectl(args, None);
         assert!(ok, "kubectl {args:?}: {text}");
         text
+    }
+
+    /// What kubectl says with the token of a Pod; whether it succeeded.
+    pub fn kubectl_as(&self, pod: &Pod<'_>, args: &[&str], stdin: Option<&str>) -> (bool, String) {
+        let token = fs::read_to_string(pod.volume.path().join("token")).unwrap();
+        self.kubectl_with(&token, args, stdin)
     }
 
     /// What kubectl prints as JSON.

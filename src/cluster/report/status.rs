@@ -118,7 +118,7 @@ fn last_exit(last: &LastRun) -> Option<LastExit> {
         RunEnd::Exit(Exit::Signal { signal, .. }) => (None, Some(signal.to_string())),
         RunEnd::SpawnFailed(_) | RunEnd::PreStartFailed => return None,
     };
-    let reason = match last.why? {
+    let reason = last.why.map(|why| match why {
         StopReason::Requested => "Stopped",
         StopReason::ActiveDeadline => "ActiveDeadline",
         StopReason::PostStartFailed => "PostStartHook",
@@ -126,12 +126,12 @@ fn last_exit(last: &LastRun) -> Option<LastExit> {
         StopReason::Unhealthy(ProbeKind::Startup) => "StartupProbe",
         StopReason::Unhealthy(ProbeKind::Liveness) => "LivenessProbe",
         StopReason::Unhealthy(ProbeKind::Readiness) => "ReadinessProbe",
-    };
+    });
     Some(LastExit {
         code,
         signal,
         at: rfc3339(last.at),
-        reason: Some(reason.to_owned()),
+        reason: reason.map(str::to_owned),
     })
 }
 

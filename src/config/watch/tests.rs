@@ -74,6 +74,7 @@ fn next(seen: &mpsc::Receiver<Option<String>>) -> Option<String> {
 fn of_a_thousand_swaps_the_last_one_wins() {
     let mut volume = Volume::new("0");
     let (seen, waker) = follow(volume.file());
+    let began = Instant::now();
     for version in 1..=1000 {
         volume.swap(&version.to_string());
     }
@@ -83,7 +84,9 @@ fn of_a_thousand_swaps_the_last_one_wins() {
         last = next(&seen).expect("it is never missing");
         told += 1;
     }
-    assert!(told <= 12, "told {told} times: once a debounce at most");
+    // A busy machine takes its time for a thousand swaps, and every pause in them is worth a look.
+    let most = 3 + began.elapsed().as_millis() / QUIET.as_millis();
+    assert!(told <= most, "told {told} times: once a debounce at most");
     waker.wake();
 }
 

@@ -22,7 +22,6 @@ fn what_is_wrong_with_a_set_of_every_field() {
         .map(|problem| problem.to_string() + "\n")
         .collect();
     expect![[r#"
-        spec.rollout: not supported yet
         spec.cronProcesses: not supported yet
         spec.sidecars: not supported yet
         spec.initProcesses[0].scope: not supported yet
