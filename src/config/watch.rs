@@ -126,24 +126,23 @@ impl Watch {
 
     /// Waits, for ever if need be.
     pub fn wait(&mut self) -> Woken {
-        let mut first: Option<Instant> = None;
+        // When something that matters happened first, and last.
+        let mut happened: Option<(Instant, Instant)> = None;
         loop {
-            let timeout = first.map(|at| {
-                let left = PATIENCE.saturating_sub(at.elapsed());
-                QUIET.min(left)
+            let left = happened.map(|(first, last)| {
+                let patience = PATIENCE.saturating_sub(first.elapsed());
+                patience.min(QUIET.saturating_sub(last.elapsed()))
             });
-            if self.poll(timeout) {
+            if left.is_some_and(|left| left.is_zero()) {
+                return Woken::Files;
+            }
+            if self.poll(left) {
                 return Woken::Waker;
             }
-            let told = self.take_events();
-            match (told, timeout) {
-                // Nothing for a while, or too long something.
-                (_, Some(left)) if left.is_zero() => return Woken::Files,
-                (false, Some(_)) => return Woken::Files,
-                (true, _) => {
-                    first.get_or_insert_with(Instant::now);
-                }
-                (false, None) => {}
+            // What does not matter is neither an event nor quiet.
+            if self.take_events() {
+                let now = Instant::now();
+                happened = Some(happened.map_or((now, now), |(first, _)| (first, now)));
             }
         }
     }

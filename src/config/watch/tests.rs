@@ -159,6 +159,26 @@ fn what_does_not_matter_wakes_nobody() {
 }
 
 #[test]
+fn what_does_not_matter_is_no_quiet() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("a"), "1").unwrap();
+    let mut watch = Watch::new(Waker::new().unwrap());
+    watch.arm(&[at("a")]).unwrap();
+    fs::write(at("a"), "2").unwrap();
+    let other = at("b");
+    let began = Instant::now();
+    let noise = thread::spawn(move || {
+        while began.elapsed() < QUIET / 2 {
+            fs::write(&other, "noise").unwrap();
+        }
+    });
+    assert_eq!(watch.wait(), Woken::Files);
+    assert!(began.elapsed() >= QUIET, "{:?}", began.elapsed());
+    noise.join().unwrap();
+}
+
+#[test]
 fn a_constant_stream_does_not_put_the_look_off_for_ever() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");

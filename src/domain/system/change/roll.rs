@@ -91,7 +91,10 @@ impl System {
 
     /// Once the pod is ready under it, a spec is a good one.
     fn note_good(&mut self, now: Now) {
-        if self.changes.is_proven || self.stage != Stage::Main {
+        // Only a fleet asks; and this is looked at in every step of a set that is not ready.
+        let asked =
+            (self.changes.written.as_ref()).is_some_and(|plan| plan.origin.object.is_some());
+        if !asked || self.changes.is_proven || self.stage != Stage::Main {
             return;
         }
         if self.pod_is_ready() && self.touched_are_up() {
