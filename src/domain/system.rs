@@ -348,7 +348,7 @@ impl System {
         let glance = Glance::of(&unit.machine);
         if glance != unit.glance {
             unit.glance = glance;
-            self.view.mark(unit.id.process);
+            self.view.mark(unit.id.process, at);
         }
         let wanted = unit.id.index < plan.process(unit.id.process).desired;
         let after = Summary::of(&unit.machine, wanted);

@@ -1,6 +1,6 @@
 //! The system as others see it: rebuilt a process at a time, as far as it changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Stage, System, is_init};
@@ -14,7 +14,8 @@ use crate::domain::snapshot::{InstanceView, ProcessView, Snapshot};
 #[derive(Debug, Default)]
 pub(super) struct View {
     shown: Arc<Snapshot>,
-    changed: BTreeSet<ProcessId>,
+    /// By process: its instances that changed.
+    changed: BTreeMap<ProcessId, BTreeSet<u32>>,
     /// Something beside the processes.
     otherwise: bool,
     /// There are other processes than before.
@@ -22,8 +23,8 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn mark(&mut self, process: ProcessId) {
-        self.changed.insert(process);
+    pub(super) fn mark(&mut self, process: ProcessId, unit: u32) {
+        self.changed.entry(process).or_default().insert(unit);
     }
 
     pub(super) fn mark_all(&mut self) {
@@ -76,8 +77,9 @@ impl System {
                 let process = ProcessId(at as u32);
                 if at >= known {
                     processes.push(Arc::new(self.look_at(process, plan)));
-                } else if changed.contains(&process) {
-                    processes[at] = Arc::new(self.look_at(process, plan));
+                } else if let Some(units) = changed.get(&process) {
+                    let again = self.look_again(process, plan, (&processes[at], units));
+                    processes[at] = Arc::new(again);
                 }
             }
         }
@@ -133,6 +135,43 @@ impl System {
             || (self.each(is_init)).all(|process| self.board.count(process).all_over())
     }
 
+    /// The picture of a process of which only these instances changed: with many of them the rest is taken over.
+    fn look_again(
+        &self,
+        process: ProcessId,
+        plan: &Plan,
+        (before, changed): (&ProcessView, &BTreeSet<u32>),
+    ) -> ProcessView {
+        let units = self.units_of(process);
+        let otherwise = |at: &u32| {
+            let machine = &self.units[*at as usize].machine;
+            machine.phase().kind() == PhaseKind::Failed || machine.is_retired()
+        };
+        let whole = before.instances.len() == units.len() && before.marks_unready.is_none();
+        if !whole || changed.iter().any(otherwise) {
+            return self.look_at(process, plan);
+        }
+        let mut view = before.clone();
+        for at in changed {
+            view.instances[(at - units.start) as usize] = self.look_at_one(*at, plan);
+        }
+        view
+    }
+
+    fn look_at_one(&self, at: u32, plan: &Plan) -> InstanceView {
+        let unit = &self.units[at as usize];
+        let machine = &unit.machine;
+        InstanceView {
+            label: Arc::clone(&plan.instance(unit.id).label),
+            phase: machine.phase().kind(),
+            started: machine.is_started(),
+            ready: machine.is_ready(),
+            restarts: machine.restarts(),
+            last: machine.last_run(),
+            message: machine.message(),
+        }
+    }
+
     fn look_at(&self, process: ProcessId, plan: &Plan) -> ProcessView {
         let rule = plan.process(process);
         let mut marks_unready = None;
@@ -150,15 +189,7 @@ impl System {
                 marks_unready
                     .get_or_insert_with(|| format!("{label} failed for good: {why}").into());
             }
-            InstanceView {
-                label: Arc::clone(&plan.instance(unit.id).label),
-                phase,
-                started: machine.is_started(),
-                ready: machine.is_ready(),
-                restarts: machine.restarts(),
-                last: machine.last_run(),
-                message: machine.message(),
-            }
+            self.look_at_one(at, plan)
         });
         let instances = instances.collect();
         ProcessView {
