@@ -8,6 +8,7 @@ use super::Config;
 use crate::domain::plan::{Condition, FailurePolicy, InstanceHooks, SetHooks};
 use crate::domain::signal::Signal;
 
+mod edges;
 mod ending;
 mod health;
 mod properties;

@@ -3,10 +3,12 @@
 use expect_test::expect;
 
 use super::deaf;
-use super::world::{World, hook, service, set};
+use super::world::{Behaviour, World, hook, init, service, set};
 use crate::domain::event::Event;
 use crate::domain::id::RunId;
-use crate::domain::plan::{Condition, FailurePolicy, OnFailure, ProbeKind, SetHooks};
+use crate::domain::plan::{
+    Condition, FailurePolicy, InstanceHooks, OnFailure, ProbeKind, SetHooks,
+};
 use crate::domain::signal::Signal;
 
 fn ready(world: &mut World) -> bool {
@@ -313,4 +315,94 @@ fn readiness_with_a_gap_adds_up() {
         "{}",
         world.trace
     );
+}
+
+#[test]
+fn once_the_post_start_hook_is_done_it_is_no_reason_any_more() {
+    let hooks = InstanceHooks {
+        post_start: Some(hook("warm", 30.0, FailurePolicy::Fail)),
+        ..InstanceHooks::default()
+    };
+    let mut world = set(vec![
+        service("app")
+            .with_hooks(&hooks)
+            .probe(ProbeKind::Readiness),
+    ])
+    .world()
+    .child("hook", super::dies(1.5, 0))
+    .server("app", |_| false);
+    let message = |world: &mut World| {
+        let snapshot = world.snapshot();
+        snapshot.processes[0].instances[0].message.clone()
+    };
+    world.run_until(1.25);
+    let while_it_runs = message(&mut world);
+    assert_eq!(while_it_runs.as_deref(), Some("its postStart hook runs"));
+    world.run_until(10.0);
+    let afterwards = message(&mut world);
+    assert_eq!(afterwards.as_deref(), Some("readinessProbe: refused"));
+}
+
+/// The kubelet takes a container for running once its postStart hook is done, and probes no other.
+#[test]
+fn nothing_is_probed_before_the_post_start_hook_is_done() {
+    let hooks = InstanceHooks {
+        post_start: Some(hook("warm", 30.0, FailurePolicy::Fail)),
+        ..InstanceHooks::default()
+    };
+    for kind in [ProbeKind::Startup, ProbeKind::Liveness] {
+        let mut world = set(vec![service("app").with_hooks(&hooks).probe(kind)])
+            .world()
+            .child("hook", super::dies(10.25, 0))
+            .server("app", |seconds| seconds > 10.0);
+        world.run_until(10.25);
+        assert!(world.snapshot().started, "{kind:?}: {}", world.trace);
+        world.run_until(60.0);
+        assert_eq!(world.seen.spawned["app-0"], 1, "{kind:?}: {}", world.trace);
+    }
+}
+
+#[test]
+fn a_probe_that_kill_does_not_end_is_not_asked_again_beside_it() {
+    let stuck = Behaviour {
+        immortal: true,
+        ..super::deaf()
+    };
+    let mut world = set(vec![service("app").exec_probe(ProbeKind::Readiness)])
+        .world()
+        .child("hook", stuck);
+    world.run_until(1000.0);
+    // Stuck is what is still there two seconds after SIGKILL.
+    assert_eq!(world.seen.spawned["hook-probe"], 3, "{}", world.trace);
+    let snapshot = world.snapshot();
+    let message = snapshot.processes[0].instances[0].message.as_deref();
+    let why = "readinessProbe: the check before is still there after SIGKILL";
+    assert_eq!(message, Some(why));
+}
+
+#[test]
+fn what_has_started_once_stays_so() {
+    let mut world = set(vec![service("app").never()])
+        .world()
+        .child("app", super::dies(5.0, 1));
+    // Something that goes on.
+    world.run_until(1.0);
+    assert!(world.snapshot().started && ready(&mut world));
+    world.run_until(1e6);
+    assert!(world.snapshot().started && !ready(&mut world));
+}
+
+#[test]
+fn a_start_that_was_cut_is_none() {
+    let pod = || {
+        set(vec![init("migrate"), service("queue").background()])
+            .world()
+            .child("migrate", super::dies(20.0, 3))
+    };
+    let mut world = pod();
+    world.signal(10.0, Signal::TERM).run_until(1e6);
+    assert!(!world.snapshot().started, "stopped: {}", world.trace);
+    let mut world = pod();
+    world.run_until(1e6);
+    assert!(!world.snapshot().started, "failed: {}", world.trace);
 }
