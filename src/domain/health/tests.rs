@@ -449,3 +449,18 @@ fn a_watchdog_that_is_not_fed_restarts() {
     assert_eq!(killed_at(&rig), Some(1.0));
     assert_eq!(&*rig.health.failure(Liveness).0, "the process said so");
 }
+
+#[test]
+fn who_has_not_started_cannot_ask_for_a_restart() {
+    let probes = Probes {
+        startup: Some(Arc::new(probe())),
+        liveness: Some(Arc::new(notify(Liveness))),
+        readiness: None,
+    };
+    let mut rig = Rig::new(&probes);
+    rig.notify(5.0, "WATCHDOG=trigger");
+    assert_eq!(killed_at(&rig), None);
+    rig.run(10.0, &answers(&[OK]));
+    rig.notify(11.0, "WATCHDOG=trigger");
+    assert_eq!(killed_at(&rig), Some(11.0));
+}

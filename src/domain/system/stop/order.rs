@@ -113,7 +113,7 @@ impl System {
         };
         let t_kill = stop.deadlines.t_kill;
         let (hook_latest, stop_latest) = match stop.plan.first.get(process.index()) {
-            Some([hook, end]) if !stop.at_once => (stop.plan.latest(*hook), stop.plan.latest(*end)),
+            Some([hook, end]) => (stop.plan.latest(*hook), stop.plan.latest(*end)),
             _ => (t_kill, t_kill),
         };
         Limits {

@@ -406,3 +406,89 @@ fn a_start_that_was_cut_is_none() {
     world.run_until(1e6);
     assert!(!world.snapshot().started, "failed: {}", world.trace);
 }
+
+/// `Started` gates first starts only: what holds once holds through restarts.
+#[test]
+fn a_restart_does_not_take_back_that_it_has_started() {
+    let mut world = set(vec![
+        service("app").probe(ProbeKind::Startup),
+        service("slow"),
+        service("web")
+            .after("app", Condition::Started)
+            .after("slow", Condition::Started),
+    ])
+    .hooks(SetHooks {
+        post_start: vec![hook("announce", 5.0, FailurePolicy::Fail)],
+        ..SetHooks::default()
+    })
+    .world()
+    .child("app", super::dies(5.0, 1))
+    .child(
+        "slow",
+        Behaviour {
+            exec_after: super::world::secs(7.0),
+            ..Behaviour::default()
+        },
+    )
+    .server("app", |seconds| seconds < 5.0);
+    world.run_until(8.0);
+    assert_eq!(world.seen.spawned["app-0"], 2, "{}", world.trace);
+    for begun in ["007.000 spawn web-0", "007.000 spawn hook-announce"] {
+        assert!(world.trace.contains(begun), "{}", world.trace);
+    }
+}
+
+#[test]
+fn who_was_ready_for_long_enough_and_is_not_any_more_does_not_count() {
+    let mut world = set(vec![
+        service("fpm").probe(ProbeKind::Readiness).min_ready(1.0),
+        service("slow"),
+        service("nginx")
+            .after("fpm", Condition::Ready)
+            .after("slow", Condition::Started),
+    ])
+    .world()
+    .child(
+        "slow",
+        Behaviour {
+            exec_after: super::world::secs(12.0),
+            ..Behaviour::default()
+        },
+    )
+    .server("fpm", |seconds| !(5.5..15.5).contains(&seconds));
+    world.run_until(30.0);
+    let begun = "017.000 spawn nginx-0";
+    assert!(world.trace.contains(begun), "{}", world.trace);
+}
+
+#[test]
+fn a_post_start_hook_that_ends_in_the_drain_begins_no_probes() {
+    let hooks = InstanceHooks {
+        post_start: Some(hook("warm", 30.0, FailurePolicy::Fail)),
+        ..InstanceHooks::default()
+    };
+    let mut world = set(vec![
+        service("app").with_hooks(&hooks).probe(ProbeKind::Liveness),
+    ])
+    .drain(10.0)
+    .world()
+    .child("hook", super::dies(12.0, 0))
+    .server("app", |_| false);
+    world.signal(10.0, Signal::TERM);
+    assert_eq!(world.code(), 0);
+    assert!(!world.trace.contains("unhealthy"), "{}", world.trace);
+}
+
+#[test]
+fn what_a_process_says_of_itself_in_a_stop_ends_nothing() {
+    let mut world = set(vec![service("app").notify_probe(ProbeKind::Liveness)])
+        .drain(5.0)
+        .world();
+    world.signal(1.5, Signal::TERM);
+    let text = "WATCHDOG=trigger".to_owned();
+    let run = RunId(1);
+    world.at(2.0, Event::Notified { run, text });
+    assert_eq!(world.code(), 0);
+    let asked = "006.500 SIGTERM to app-0";
+    assert!(world.trace.contains(asked), "{}", world.trace);
+}

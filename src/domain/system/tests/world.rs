@@ -644,6 +644,11 @@ impl Process {
         self.checked(kind, Check::Exec { launch, label })
     }
 
+    /// The same by what the process says.
+    pub(crate) fn notify_probe(self, kind: ProbeKind) -> Self {
+        self.checked(kind, Check::Notify)
+    }
+
     fn checked(mut self, kind: ProbeKind, check: Check) -> Self {
         let probe = Arc::new(Probe {
             check,
