@@ -20,6 +20,8 @@ mod tests;
 #[derive(Debug, Clone)]
 pub struct Health {
     began: Mono,
+    /// The postStart hook runs: as under the kubelet nothing is asked before it is done.
+    held: bool,
     startup: Option<Checker>,
     liveness: Option<Checker>,
     readiness: Option<Checker>,
@@ -49,8 +51,8 @@ pub enum Verdict {
 }
 
 impl Health {
-    /// The health of a run that begins now.
-    pub fn begin(probes: &Probes, cx: &Context<'_>) -> Health {
+    /// The health of a run that begins now; `held`: nothing is asked before [`Health::release`].
+    pub fn begin(probes: &Probes, held: bool, cx: &Context<'_>) -> Health {
         let now = cx.now.mono;
         let checker = |kind, probe: &Option<Arc<_>>| {
             let probe = probe.as_ref()?;
@@ -58,6 +60,7 @@ impl Health {
         };
         let mut health = Health {
             began: now,
+            held: true,
             startup: checker(ProbeKind::Startup, &probes.startup),
             liveness: checker(ProbeKind::Liveness, &probes.liveness),
             readiness: checker(ProbeKind::Readiness, &probes.readiness),
@@ -67,11 +70,20 @@ impl Health {
                 status: None,
             },
         };
-        match &mut health.startup {
-            Some(startup) => startup.begin(now, now),
-            None => health.pass_gate(now),
+        if !held {
+            health.release(now);
         }
         health
+    }
+
+    /// The postStart hook is done, or there is none.
+    pub fn release(&mut self, now: Mono) {
+        self.held = false;
+        let began = self.began;
+        match &mut self.startup {
+            Some(startup) if startup.result().is_none() => startup.begin(began, now),
+            _ => self.pass_gate(now),
+        }
     }
 
     /// The startup probe passed, or there is none.
@@ -252,7 +264,7 @@ impl Health {
     /// something what was found before holds: nobody becomes unready by a new probe that would pass.
     pub fn renew(&mut self, probes: &Probes, cx: &mut Context<'_>) {
         let (started, ready) = (self.is_started(), self.is_ready());
-        let began = self.began;
+        let (began, held) = (self.began, self.held);
         let now = cx.now.mono;
         let pairs = [
             (ProbeKind::Startup, &mut self.startup, &probes.startup),
@@ -275,13 +287,12 @@ impl Health {
                 let mut checker = Checker::new(kind, Arc::clone(probe));
                 match kind {
                     ProbeKind::Startup if started => checker.assume(true),
-                    ProbeKind::Startup => checker.begin(began, now),
-                    ProbeKind::Liveness | ProbeKind::Readiness if !started => {}
-                    ProbeKind::Liveness => checker.begin(began, now),
-                    ProbeKind::Readiness => {
-                        checker.assume(ready);
-                        checker.begin(began, now);
-                    }
+                    ProbeKind::Readiness if started => checker.assume(ready),
+                    _ => {}
+                }
+                // The startup probe comes first, and a startup probe that has passed is not asked again.
+                if !held && started != (kind == ProbeKind::Startup) {
+                    checker.begin(began, now);
                 }
                 checker
             });
@@ -315,6 +326,9 @@ impl Health {
 
     /// The other probes begin.
     fn pass_gate(&mut self, now: Mono) {
+        if self.held {
+            return;
+        }
         let began = self.began;
         for checker in [&mut self.liveness, &mut self.readiness]
             .into_iter()

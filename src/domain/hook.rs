@@ -18,6 +18,8 @@ pub struct HookRun {
     of: Arc<str>,
     began: Mono,
     attempts: u32,
+    /// What went wrong with the last one.
+    why: Option<String>,
     /// Nothing of it runs past this.
     latest: Mono,
     state: State,
@@ -73,6 +75,7 @@ impl HookRun {
             of,
             began: cx.now.mono,
             attempts: 0,
+            why: None,
             latest,
             state: State::Done,
             ended: None,
@@ -141,6 +144,8 @@ impl HookRun {
             }
             State::Waiting { then, .. } => match then {
                 Then::Succeed => self.succeeded(cx),
+                // The deadline has become an earlier one: an attempt now would be cut at once.
+                Then::Retry if self.latest <= cx.now.mono => self.fail(cx),
                 Then::Retry => {
                     self.attempt(cx);
                     Progress::Pending
@@ -212,6 +217,7 @@ impl HookRun {
     }
 
     fn attempt_failed(&mut self, why: String, cx: &mut Context<'_>) -> Progress {
+        self.why = Some(why);
         let next = cx.now.mono + self.hook.retry_delay;
         if self.attempts <= self.hook.retries && next < self.latest {
             self.state = State::Waiting {
@@ -220,7 +226,12 @@ impl HookRun {
             };
             return Progress::Pending;
         }
-        self.report(Some(why), cx);
+        self.fail(cx)
+    }
+
+    fn fail(&mut self, cx: &mut Context<'_>) -> Progress {
+        let why = self.why.take();
+        self.report(why, cx);
         self.state = State::Done;
         Progress::Failed
     }

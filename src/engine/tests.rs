@@ -348,11 +348,20 @@ fn stop_report(label: Arc<Label>) -> StopReport {
             took: secs(2.0),
             cut: true,
         }),
-        hooks: vec![HookReport {
-            name: "announce".into(),
-            took: secs(1.0),
-            failure: Some("exit code 1".to_owned()),
-        }],
+        hooks: vec![
+            HookReport {
+                name: "announce".into(),
+                began: secs(0.0),
+                took: secs(1.0),
+                failure: Some("exit code 1".to_owned()),
+            },
+            HookReport {
+                name: "bye".into(),
+                began: secs(3.5),
+                took: secs(0.5),
+                failure: None,
+            },
+        ],
         instances: vec![instance],
     }
 }
@@ -370,6 +379,7 @@ fn a_stop_is_told_in_lines() {
         stopped in 4.0s of 4.0s
         SIGTERM; budget 4.0s of 6.0s (spec.terminationGracePeriodSeconds), too short for all claims
           announce |==========                              |   1.0s  exit code 1
+          bye      |                                   =====|  500ms  done
           drain    |====================                    |   2.0s  cut
           web-0    |                    ===================X|   2.0s  SIGQUIT, SIGKILL at the set's deadline
     "#]].assert_eq(&format!("{}\n{}\n", told.message, told.lines.join("\n")));
@@ -377,6 +387,7 @@ fn a_stop_is_told_in_lines() {
         used 4.0s of 4.0s (grace 6.0s from spec.terminationGracePeriodSeconds), claims cut
         drain: 2.0s (cut)
         hook announce: exit code 1, took 1.0s
+        hook bye: done, took 500ms
         web-0: asked 2.0s, SIGQUIT 2.5s, SIGKILL 4.0s, exited 4.0s, exit code 3, took 2.0s
     "#]]
     .assert_eq(&(super::publish::report::brief(&report).join("\n") + "\n"));

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::domain::effect::Effect;
 use crate::domain::id::RunId;
 use crate::domain::plan::{Check, Output, Probe, ProbeKind};
+use crate::domain::process::machine::STUCK_AFTER;
 use crate::domain::system::context::Context;
 use crate::domain::time::{Human, Mono};
 
@@ -21,6 +22,8 @@ pub struct Checker {
     /// The next check is due then.
     next: Mono,
     flight: Option<Flight>,
+    /// The command of a check that was killed, and may be there still; it is stuck from that instant on.
+    killed: Option<(RunId, Mono)>,
     /// Whether the last answers passed, and how many of them in a row.
     streak: (bool, u32),
     /// What they added up to.
@@ -60,6 +63,7 @@ impl Checker {
             probe,
             next: Mono::NEVER,
             flight: None,
+            killed: None,
             streak: (false, 0),
             result: None,
             why: None,
@@ -149,6 +153,11 @@ impl Checker {
         match &self.probe.check {
             Check::Notify if told => self.count(Ok(()), cx),
             Check::Notify => self.count(Err("the process has not said so".to_owned()), cx),
+            // One a period would become very many, where a file system hangs for a day.
+            Check::Exec { .. } if self.is_stuck(cx) => {
+                let why = "the check before is still there after SIGKILL";
+                self.count(Err(why.to_owned()), cx)
+            }
             Check::Exec { launch, label } => {
                 let run = cx.new_run();
                 cx.effect(Effect::Spawn {
@@ -218,11 +227,18 @@ impl Checker {
     fn drop_flight(&mut self, cx: &mut Context<'_>) {
         if let Some(flight) = self.flight.take() {
             if flight.exec {
+                if !self.killed.is_some_and(|(run, _)| cx.is_remains(run)) {
+                    self.killed = Some((flight.run, cx.now.mono + STUCK_AFTER));
+                }
                 cx.kill_remains(flight.run);
             } else {
                 cx.forget(flight.run);
             }
         }
+    }
+
+    fn is_stuck(&self, cx: &Context<'_>) -> bool {
+        (self.killed).is_some_and(|(run, since)| since <= cx.now.mono && cx.is_remains(run))
     }
 
     fn is_on_hold(&self) -> bool {

@@ -69,6 +69,10 @@ const BAD: Option<(f64, bool)> = Some((0.0, false));
 
 impl Rig {
     fn new(probes: &Probes) -> Rig {
+        Rig::held(probes, false)
+    }
+
+    fn held(probes: &Probes, held: bool) -> Rig {
         let mut shared = Shared::new(0);
         let now = Mono::ZERO + secs(100.0);
         let cx = Context {
@@ -79,7 +83,7 @@ impl Rig {
             owner: Owner::Unit(0),
             shared: &mut shared,
         };
-        let health = Health::begin(probes, &cx);
+        let health = Health::begin(probes, held, &cx);
         Rig {
             shared,
             now,
@@ -276,6 +280,66 @@ fn liveness_begins_alive_and_asks_no_more_once_it_failed() {
 }
 
 #[test]
+fn nothing_is_asked_while_the_post_start_hook_runs_and_delays_count_from_the_start_of_the_run() {
+    let mut liveness = probe();
+    liveness.initial_delay = secs(35.0);
+    let probes = Probes {
+        startup: Some(Arc::new(probe())),
+        liveness: Some(Arc::new(liveness)),
+        readiness: Some(Arc::new(probe())),
+    };
+    let mut rig = Rig::held(&probes, true);
+    rig.run(25.0, &answers(&[OK]));
+    assert!(rig.asked.is_empty() && !rig.health.is_started());
+    rig.step(|health, cx| {
+        health.release(cx.now.mono);
+        Verdict::Same
+    });
+    rig.run(45.0, &answers(&[OK]));
+    // Startup and readiness at 25; liveness at 35 and 45, readiness at 35 and 45.
+    assert_eq!(rig.asked, [25.0, 25.0, 35.0, 35.0, 45.0, 45.0]);
+    // What the process says counts all the same; the others still wait.
+    let probes = Probes {
+        startup: Some(Arc::new(notify(Startup))),
+        liveness: Some(Arc::new(probe())),
+        readiness: None,
+    };
+    let mut rig = Rig::held(&probes, true);
+    rig.notify(5.0, "READY=1");
+    assert!(rig.health.is_started());
+    rig.run(25.0, &answers(&[OK]));
+    assert!(rig.asked.is_empty());
+    rig.step(|health, cx| {
+        health.release(cx.now.mono);
+        Verdict::Same
+    });
+    rig.run(35.0, &answers(&[OK]));
+    assert_eq!(rig.asked, [25.0, 35.0]);
+}
+
+#[test]
+fn a_new_probe_waits_for_the_post_start_hook_too() {
+    let mut rig = Rig::held(&Probes::default(), true);
+    let probes = Probes {
+        startup: None,
+        liveness: Some(Arc::new(probe())),
+        readiness: Some(Arc::new(probe())),
+    };
+    rig.step(|health, cx| {
+        health.renew(&probes, cx);
+        Verdict::Same
+    });
+    rig.run(25.0, &answers(&[OK]));
+    assert!(rig.asked.is_empty());
+    rig.step(|health, cx| {
+        health.release(cx.now.mono);
+        Verdict::Same
+    });
+    rig.run(25.0, &answers(&[OK]));
+    assert_eq!(rig.asked, [25.0, 25.0]);
+}
+
+#[test]
 fn startup_gates_the_other_two() {
     let mut liveness = probe();
     liveness.initial_delay = secs(5.0);
@@ -406,4 +470,19 @@ fn a_watchdog_that_is_not_fed_restarts() {
     rig.notify(1.0, "WATCHDOG=trigger");
     assert_eq!(killed_at(&rig), Some(1.0));
     assert_eq!(&*rig.health.failure(Liveness).0, "the process said so");
+}
+
+#[test]
+fn who_has_not_started_cannot_ask_for_a_restart() {
+    let probes = Probes {
+        startup: Some(Arc::new(probe())),
+        liveness: Some(Arc::new(notify(Liveness))),
+        readiness: None,
+    };
+    let mut rig = Rig::new(&probes);
+    rig.notify(5.0, "WATCHDOG=trigger");
+    assert_eq!(killed_at(&rig), None);
+    rig.run(10.0, &answers(&[OK]));
+    rig.notify(11.0, "WATCHDOG=trigger");
+    assert_eq!(killed_at(&rig), Some(11.0));
 }

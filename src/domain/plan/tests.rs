@@ -1,5 +1,6 @@
 //! What the tests of the plan's modules share.
 
+use super::claim_of;
 use super::host::{Capabilities, HostView, parse_group, parse_passwd};
 use crate::spec;
 use crate::spec::v1alpha1::ProcessSet;
@@ -40,3 +41,13 @@ pub(super) fn root() -> HostView {
 
 mod files;
 mod properties;
+
+#[test]
+fn a_hook_claims_all_its_attempts_and_the_pauses_between_them() {
+    let secs = std::time::Duration::from_secs;
+    for (timeout, retries, delay, want) in [(5, 0, 1, 5), (5, 2, 1, 17), (5, 1, 0, 10)] {
+        assert_eq!(claim_of(secs(timeout), retries, secs(delay)), secs(want));
+    }
+    let most = claim_of(secs(u64::MAX), u32::MAX, secs(u64::MAX));
+    assert_eq!(most, std::time::Duration::MAX);
+}

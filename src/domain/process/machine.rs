@@ -132,7 +132,7 @@ impl Machine {
     /// As under the kubelet, a pod that ends is not probed any more.
     pub fn stop_begins(&mut self, limits: Limits, me: Me<'_>, cx: &mut Context<'_>) {
         self.limits = Some(limits);
-        self.cut_probes(cx);
+        self.keep_to_its_turn(me, cx);
         if self.phase.kind() != PhaseKind::Running {
             self.react(Stimulus::Stop, me, cx);
         }
@@ -316,7 +316,7 @@ impl Machine {
             Reaction::UpdateRun => self.begin_stop(StopReason::Changed, me, cx),
             Reaction::BeginAgain => self.begin_again(me, cx),
             Reaction::Renew => self.renew(me, cx),
-            Reaction::RejectRun => self.begin_stop(StopReason::PostStartFailed, me, cx),
+            Reaction::RejectRun => self.reject_run(me, cx),
             Reaction::CheckTimes => self.check_times(me, cx),
             Reaction::SendStop => self.send_stop(me, cx),
             Reaction::KillRun => self.kill_run(stimulus == Stimulus::Kill, me, cx),
@@ -363,7 +363,7 @@ impl Machine {
             Some(hook) if !stopping => Some(begin_hook(hook, Mono::NEVER, me, cx)),
             _ => None,
         };
-        let health = Health::begin(&me.instance.probes, cx);
+        let health = Health::begin(&me.instance.probes, post_start.is_some(), cx);
         self.phase = Phase::Running {
             live: Live {
                 run,
@@ -383,18 +383,37 @@ impl Machine {
             finish_until: Mono::NEVER,
         };
         self.look_at_health(me, cx);
-        if self.turn || self.update.is_some() {
+        if self.turn || (self.update.is_some() && !stopping) {
             self.begin_stop(self.asked(), me, cx);
         } else if stopping {
-            self.cut_probes(cx);
+            self.keep_to_its_turn(me, cx);
         }
     }
 
     fn become_ready(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
-        if let Phase::Running { post_start, .. } = &mut self.phase {
+        let stopping = self.limits.is_some();
+        if let Phase::Running {
+            post_start, health, ..
+        } = &mut self.phase
+        {
             *post_start = None;
+            if !stopping {
+                health.release(cx.now.mono);
+            }
         }
         self.look_at_health(me, cx);
+    }
+
+    /// Its postStart hook failed. In a stop nothing follows the run, and others may need it until its turn comes.
+    fn reject_run(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        match &mut self.phase {
+            Phase::Running { post_start, .. }
+                if self.limits.is_some() && me.process.kind == Kind::Service =>
+            {
+                *post_start = None;
+            }
+            _ => self.begin_stop(StopReason::PostStartFailed, me, cx),
+        }
     }
 
     fn complain(&mut self, cx: &mut Context<'_>) {

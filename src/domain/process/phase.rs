@@ -23,7 +23,7 @@ pub enum Phase {
         /// That hook.
         hook: HookRun,
     },
-    /// Forked; the exec is not confirmed yet. The child table bounds this to 10 s.
+    /// Forked; the exec is not confirmed yet. The child table bounds this to 10 s, a stop to the end of its time.
     Spawning {
         /// This run.
         run: RunId,
@@ -411,7 +411,7 @@ const fn coming_up(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::Spawned => R::EnterRun,
             S::SpawnFailed => R::FailRun,
             S::Stop | S::Replace => R::Remember,
-            S::Kill => R::KillRun,
+            S::Kill | S::Tick => R::KillRun,
             _ => R::Late,
         },
         P::Running => match stimulus {

@@ -205,7 +205,7 @@ fn dependents_first(members: &[Member]) -> Vec<usize> {
 pub struct Parts {
     /// preStop hooks of the set, with their timeouts.
     pub hooks: Vec<(String, Duration)>,
-    /// How long Serving processes are drained.
+    /// How long Serving processes are drained; zero where there is none.
     pub drain: Duration,
     /// Enabled processes, in the order of the spec.
     pub members: Vec<Member>,
@@ -240,9 +240,15 @@ impl Parts {
         }
         let hooks = spec.hooks.pre_stop.iter();
         let hooks = hooks.map(|hook| (hook.name.clone(), claim(hook)));
+        let serves = |member: &Member| member.traffic == Traffic::Serving && !member.gone;
+        let drain = drain(spec, in_kubernetes);
         Parts {
             hooks: hooks.collect(),
-            drain: drain(spec, in_kubernetes),
+            drain: if members.iter().any(serves) {
+                drain
+            } else {
+                Duration::ZERO
+            },
             members,
             places,
         }

@@ -51,6 +51,8 @@ pub struct DrainReport {
 pub struct HookReport {
     /// Its name.
     pub name: Arc<str>,
+    /// When it began.
+    pub began: Duration,
     /// For how long.
     pub took: Duration,
     /// What went wrong, if anything.

@@ -233,6 +233,11 @@ impl Context<'_> {
         self.shared.leave(run, Signal::TERM, kill_at);
     }
 
+    /// This run was given up, and something of it is there still.
+    pub fn is_remains(&self, run: RunId) -> bool {
+        self.shared.remains.contains_key(&run)
+    }
+
     /// Gives a run up: KILL now.
     pub fn kill_remains(&mut self, run: RunId) {
         self.shared.leave(run, Signal::KILL, Mono::NEVER);

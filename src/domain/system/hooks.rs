@@ -110,6 +110,7 @@ impl System {
         if let (Some(stop), Some((took, failure))) = (&mut self.stop, hook.ended()) {
             stop.note_hook(HookReport {
                 name: Arc::clone(&hook.hook().name),
+                began: hook.began().since(stop.deadlines.t0),
                 took: *took,
                 failure: failure.clone(),
             });

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Stage, System, is_init};
+use super::{Stage, System};
 use crate::domain::id::ProcessId;
 use crate::domain::plan::{Kind, OnFailure, Plan, Process, Traffic};
 use crate::domain::process::machine::Machine;
@@ -44,6 +44,7 @@ pub(super) struct Glance {
     started: bool,
     ready: bool,
     restarts: u64,
+    warms_up: bool,
     words: Option<Arc<str>>,
 }
 
@@ -54,6 +55,7 @@ impl Glance {
             started: machine.is_started(),
             ready: machine.is_ready(),
             restarts: machine.restarts(),
+            warms_up: machine.warms_up(),
             words: machine.words(),
         }
     }
@@ -83,13 +85,11 @@ impl System {
                 }
             }
         }
-        let init_done = self.stage != Stage::Loading && self.init_is_done();
+        // Not so in a stop, which ends init processes too: what has started by then was shown before.
+        let init_done = self.stage == Stage::Main;
         let stopping = self.stop.as_ref().map(|stop| stop.cause.to_string().into());
         let started = init_done && self.serving_all(|count, _| count.all_started());
-        let ready = stopping.is_none()
-            && self.stage != Stage::Over
-            && !self.changes.holds_back()
-            && self.pod_is_ready();
+        let ready = stopping.is_none() && !self.changes.holds_back() && self.pod_is_ready();
         self.view.otherwise = false;
         self.view.changed.clear();
         self.view.shown = Arc::new(Snapshot {
@@ -110,8 +110,7 @@ impl System {
             process.on_failure == OnFailure::MarkUnready
                 && self.board.count(ProcessId(at as u32)).any_failed()
         };
-        self.stage != Stage::Loading
-            && self.init_is_done()
+        self.stage == Stage::Main
             && self.serving_all(|count, process| match process.on_failure {
                 OnFailure::Ignore => count.all_ready_or_failed(),
                 OnFailure::ExitSet | OnFailure::MarkUnready => count.all_ready(),
@@ -128,11 +127,6 @@ impl System {
             let serves = process.kind == Kind::Service && process.traffic == Traffic::Serving;
             !serves || holds(self.board.count(ProcessId(at as u32)), process)
         })
-    }
-
-    fn init_is_done(&self) -> bool {
-        matches!(self.stage, Stage::Main)
-            || (self.each(is_init)).all(|process| self.board.count(process).all_over())
     }
 
     /// The picture of a process of which only these instances changed: with many of them the rest is taken over.

@@ -178,11 +178,10 @@ pub(super) fn lines(report: &StopReport) -> Vec<String> {
             ""
         },
     )];
-    let mut at = Duration::ZERO;
     for hook in &report.hooks {
         let how = hook.failure.as_deref().unwrap_or("done");
-        lines.push(scale.line(&hook.name, (at, None, at + hook.took), how));
-        at += hook.took;
+        let span = (hook.began, None, hook.began + hook.took);
+        lines.push(scale.line(&hook.name, span, how));
     }
     if let Some(drain) = report.drain {
         let how = if drain.cut { "cut" } else { "done" };

@@ -15,12 +15,12 @@ use crate::domain::system::context::{Context, LEFTOVER_GRACE};
 use crate::domain::time::Mono;
 
 impl Machine {
-    /// The run is over before it began.
+    /// The run is over before it began. One that was killed before its exec did not fail by itself.
     pub(super) fn fail_run(&mut self, how: RunEnd, me: Me<'_>, cx: &mut Context<'_>) {
         let ended = Ended {
             how,
             why: None,
-            signalled: false,
+            signalled: matches!(self.phase, Phase::Killed { .. } | Phase::Stuck { .. }),
             lived: Duration::ZERO,
             ready_for: Duration::ZERO,
         };
@@ -234,8 +234,9 @@ impl Machine {
                 label: Arc::clone(&me.instance.label),
             });
             self.phase = Phase::Completed;
-        } else if matches!(ended.how, RunEnd::Exit(_))
-            && (ended.signalled || me.process.restart.policy != RestartPolicy::Never)
+        } else if ended.signalled
+            || (matches!(ended.how, RunEnd::Exit(_))
+                && me.process.restart.policy != RestartPolicy::Never)
         {
             self.phase = Phase::Stopped;
         } else {

@@ -7,7 +7,7 @@ use crate::domain::fact::Fact;
 use crate::domain::health::Verdict;
 use crate::domain::hook::Answer;
 use crate::domain::id::RunId;
-use crate::domain::plan::ProbeKind;
+use crate::domain::plan::{Kind, ProbeKind};
 use crate::domain::process::phase::{Phase, Stimulus, StopReason};
 use crate::domain::system::context::Context;
 use crate::domain::time::Mono;
@@ -151,10 +151,18 @@ impl Machine {
         self.begin_stop(StopReason::Unhealthy(probe), me, cx);
     }
 
-    /// Its run ends, or will: nothing more is asked.
-    pub(super) fn cut_probes(&mut self, cx: &mut Context<'_>) {
-        if let Phase::Running { health, .. } = &mut self.phase {
+    /// The set stops: until its turn comes nothing ends its run but itself, since others may need it.
+    pub(super) fn keep_to_its_turn(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        if let Phase::Running {
+            health,
+            active_until,
+            ..
+        } = &mut self.phase
+        {
             health.cut(cx);
+            if me.process.kind == Kind::Service {
+                *active_until = Mono::NEVER;
+            }
         }
     }
 }

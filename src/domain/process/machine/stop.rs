@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{FINISH_RESERVE, Limits, Machine, Me, STUCK_AFTER, begin_hook, finishes};
 use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
-use crate::domain::plan::{ProbeKind, SignalTarget};
+use crate::domain::id::RunId;
+use crate::domain::plan::{ProbeKind, SignalTarget, StopRule};
 use crate::domain::process::phase::{Live, Phase, StopReason};
 use crate::domain::signal::Signal;
 use crate::domain::system::context::Context;
@@ -30,7 +31,7 @@ impl Machine {
             && why == StopReason::Requested
             && finishes(me.process)
         {
-            let until = limits.t_kill - FINISH_RESERVE;
+            let until = left_until(limits, me);
             if now < until {
                 *finish_until = (*finish_until).min(until);
                 return;
@@ -42,9 +43,10 @@ impl Machine {
         health.cut(cx);
         let live = *live;
         match &me.instance.hooks.pre_stop {
-            Some(hook) if limits.is_none_or(|limits| limits.hooks) => {
+            // A hook that would be cut at once is not begun.
+            Some(hook) if limits.is_none_or(|limits| limits.hooks && now < limits.hook_latest) => {
                 let latest = limits.map_or(Mono::NEVER, |limits| limits.hook_latest);
-                let hook = begin_hook(hook, latest.max(now), me, cx);
+                let hook = begin_hook(hook, latest, me, cx);
                 self.phase = Phase::PreStop { live, hook, why };
             }
             _ => self.signal_stop(live, why, me, cx),
@@ -60,11 +62,7 @@ impl Machine {
     fn signal_stop(&mut self, live: Live, why: StopReason, me: Me<'_>, cx: &mut Context<'_>) {
         let rule = me.process.stop;
         if !self.limits.is_some_and(|limits| limits.signalled) {
-            cx.effect(Effect::Signal {
-                run: live.run,
-                signal: rule.signal,
-                target: rule.target,
-            });
+            ask(live.run, me, cx);
         }
         let (kill_at, by_deadline) = self.kill_at(why, me, cx);
         cx.fact(Fact::StopSignalled {
@@ -110,7 +108,7 @@ impl Machine {
         self.limits = Some(limits);
         if let Phase::Running { finish_until, .. } = &mut self.phase {
             if *finish_until != Mono::NEVER {
-                *finish_until = (*finish_until).min(limits.t_kill - FINISH_RESERVE);
+                *finish_until = (*finish_until).min(left_until(limits, me));
                 self.check_times(me, cx);
             }
             return;
@@ -163,7 +161,8 @@ impl Machine {
                     ready_since: None,
                     ready_before: Duration::ZERO,
                 };
-                (live, StopReason::Requested, by_set)
+                // Only a stop gives it an end.
+                (live, StopReason::Requested, true)
             }
             Phase::Running {
                 live,
@@ -175,17 +174,12 @@ impl Machine {
                     hook.cut(cx);
                 }
                 health.cut(cx);
+                ask(live.run, me, cx);
                 (*live, StopReason::Requested, by_set)
             }
             Phase::PreStop { live, hook, why } => {
                 hook.cut(cx);
-                // Nobody is killed unasked.
-                let rule = me.process.stop;
-                cx.effect(Effect::Signal {
-                    run: live.run,
-                    signal: rule.signal,
-                    target: rule.target,
-                });
+                ask(live.run, me, cx);
                 (*live, *why, by_set)
             }
             // Its own grace may end at the very instant of the set's deadline: that is no missed deadline.
@@ -279,4 +273,21 @@ impl Machine {
             label: Arc::clone(&me.instance.label),
         });
     }
+}
+
+/// So long is an init process left to end: two seconds are for its stop signal, and before that comes its preStop hook.
+fn left_until(limits: Limits, me: Me<'_>) -> Mono {
+    let hook = me.instance.hooks.pre_stop.as_ref();
+    let hook = hook.filter(|_| limits.hooks).map(|hook| hook.claim());
+    limits.t_kill - FINISH_RESERVE - hook.unwrap_or_default()
+}
+
+/// The stop signal: nobody is killed unasked.
+fn ask(run: RunId, me: Me<'_>, cx: &mut Context<'_>) {
+    let StopRule { signal, target, .. } = me.process.stop;
+    cx.effect(Effect::Signal {
+        run,
+        signal,
+        target,
+    });
 }

@@ -109,6 +109,17 @@ impl Machine {
         }
     }
 
+    /// Its postStart hook runs.
+    pub fn warms_up(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Running {
+                post_start: Some(_),
+                ..
+            }
+        )
+    }
+
     /// What its message is made of, as far as no phase tells: cheap enough to be looked at after each step.
     pub fn words(&self) -> Option<Arc<str>> {
         match &self.phase {
@@ -183,11 +194,10 @@ impl Machine {
             Phase::Killed { stuck_at, .. } => *stuck_at,
             Phase::Clearing { step_at, .. } => *step_at,
             Phase::Backoff { until } => *until,
-            Phase::Spawning { .. }
-            | Phase::Stuck { .. }
-            | Phase::Completed
-            | Phase::Failed
-            | Phase::Stopped => Mono::NEVER,
+            Phase::Spawning { .. } => {
+                (self.limits).map_or(Mono::NEVER, |limits| limits.stop_latest)
+            }
+            Phase::Stuck { .. } | Phase::Completed | Phase::Failed | Phase::Stopped => Mono::NEVER,
         }
     }
 

@@ -105,3 +105,16 @@ fn a_long_chain_is_cut_short() {
     assert!(chain.starts_with("p39 1s + p38 1s + "), "{chain}");
     assert!(chain.ends_with(" + p29 1s + 29 more 29s"), "{chain}");
 }
+
+/// At run time there is no drain when nobody serves.
+#[test]
+fn a_drain_with_nobody_to_serve_takes_no_time() {
+    for process in ["traffic: Background", "replicas: 0"] {
+        let body = format!(
+            "shutdown: {{drain: 9s}}\nprocesses: [{{name: a, command: [a], {process}}}, {{name: q, command: [a], traffic: Background}}]"
+        );
+        assert_eq!(problem(&body, Some(10)), None, "{process}");
+    }
+    let serving = "shutdown: {drain: 9s}\nprocesses: [{name: a, command: [a]}]";
+    assert!(problem(serving, Some(10)).is_some());
+}

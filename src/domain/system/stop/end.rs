@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Step, System};
+use super::{Step, Stop, System};
 use crate::domain::effect::Effect;
 use crate::domain::process::machine::Machine;
 use crate::domain::signal::Signal;
@@ -93,18 +93,7 @@ impl System {
                 }
                 self.end_orphans(now);
             }
-            Step::Orphans { killed: false, .. } => {
-                let kill_at = self.vanished_by(now);
-                self.set_step(Step::Orphans {
-                    kill_at,
-                    killed: true,
-                });
-                self.shared.kill_all_remains();
-                self.shared.outbox.effects.push(Effect::EndOrphans {
-                    signal: Signal::KILL,
-                });
-                self.arm_stop(kill_at);
-            }
+            Step::Orphans { killed: false, .. } => self.kill_orphans(now),
             Step::Orphans { killed: true, .. } => self.begin_post_stop(now),
             Step::PostStopHooks | Step::Remains => {
                 // Nobody is left to send a KILL later: what is cut from now on gets it at once.
@@ -132,5 +121,25 @@ impl System {
         }
         self.shared.kill_all_remains();
         self.arm_stop(vanished_by);
+        if let Some(Stop {
+            step: Step::Orphans { killed: false, .. },
+            ..
+        }) = self.stop
+        {
+            self.kill_orphans(now);
+        }
+    }
+
+    fn kill_orphans(&mut self, now: Now) {
+        let kill_at = self.vanished_by(now);
+        self.set_step(Step::Orphans {
+            kill_at,
+            killed: true,
+        });
+        self.shared.kill_all_remains();
+        self.shared.outbox.effects.push(Effect::EndOrphans {
+            signal: Signal::KILL,
+        });
+        self.arm_stop(kill_at);
     }
 }

@@ -6,13 +6,15 @@ use super::{Step, System};
 use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
 use crate::domain::id::ProcessId;
-use crate::domain::plan::{Mode, Plan, Traffic};
-use crate::domain::process::machine::Limits;
+use crate::domain::plan::{Kind, Mode, OnStop, Plan, Traffic};
+use crate::domain::process::machine::{FINISH_RESERVE, Limits};
 use crate::domain::process::phase::{Phase, PhaseKind};
 use crate::domain::shutdown::outline::{Member, Outline, StageKind};
 use crate::domain::shutdown::planner::{FULL_SCALE, Reserves};
+use crate::domain::shutdown::timeline::ABSENT_CLAIM;
 use crate::domain::system::context::Timer;
 use crate::domain::system::hooks::Which;
+use crate::domain::system::is_init;
 use crate::domain::time::{Mono, Now};
 
 /// The stages of the budget and where each process's are.
@@ -88,8 +90,8 @@ impl System {
         let hooks_first = stop.step == Step::PreStopHooks && self.set_hook.is_some();
         let serves = plan.process(process).traffic == Traffic::Serving;
         let drained = stop.drain.over || !serves;
-        let in_turn =
-            stop.at_once || stop.killed || (drained && self.board.dependents_gone(process));
+        let free = is_init(plan.process(process).kind) || self.board.dependents_gone(process);
+        let in_turn = stop.at_once || stop.killed || (drained && free);
         if hooks_first || !in_turn || !self.board.begin_stop(process) {
             return;
         }
@@ -111,7 +113,7 @@ impl System {
         };
         let t_kill = stop.deadlines.t_kill;
         let (hook_latest, stop_latest) = match stop.plan.first.get(process.index()) {
-            Some([hook, end]) if !stop.at_once => (stop.plan.latest(*hook), stop.plan.latest(*end)),
+            Some([hook, end]) => (stop.plan.latest(*hook), stop.plan.latest(*end)),
             _ => (t_kill, t_kill),
         };
         Limits {
@@ -227,11 +229,12 @@ impl System {
                 }
                 StageKind::PreStop => {
                     stages.first[step.at][0] = stage;
-                    self.so_far(step.at, now)[0]
+                    self.so_far(step.at, None, now)[0]
                 }
                 StageKind::Stop => {
                     stages.first[step.at][1] = stage;
-                    self.so_far(step.at, now)[1]
+                    let limit = outline.stages[stage].limit;
+                    self.so_far(step.at, limit, now)[1]
                 }
             };
             let planned = &mut outline.stages[stage];
@@ -251,12 +254,23 @@ impl System {
             let hook = process.instances.first();
             let hook = hook.and_then(|instance| instance.hooks.pre_stop.as_ref());
             let dependents = self.board.dependents(ProcessId(at as u32));
+            let dependents = dependents.iter().map(|one| one.index());
+            // Init processes wait for nobody, and one that is left to end has two seconds after that.
+            let (grace, dependents) = match process.kind {
+                Kind::Service => (process.stop.grace, dependents.collect()),
+                Kind::Init { on_stop } => {
+                    let own = process.stop.grace;
+                    let finish = own.unwrap_or(FINISH_RESERVE).min(FINISH_RESERVE);
+                    let grace = (on_stop == OnStop::Finish).then_some(finish);
+                    (grace.or(own), Vec::new())
+                }
+            };
             Member {
                 name: process.name.to_string(),
                 traffic: process.traffic,
-                grace: process.stop.grace,
+                grace,
                 pre_stop: hook.map(|hook| hook.claim()),
-                dependents: dependents.iter().map(|one| one.index()).collect(),
+                dependents,
                 gone: false,
             }
         });
@@ -288,8 +302,9 @@ impl System {
         })
     }
 
-    /// The same for the preStop hook and the stop of a process: of the instance that has most of it before it.
-    fn so_far(&self, process: usize, now: Now) -> [(Duration, bool); 2] {
+    /// The same for the preStop hook and the stop of a process, which claims `limit`: of the instance that has most of it
+    /// before it.
+    fn so_far(&self, process: usize, limit: Option<Duration>, now: Now) -> [(Duration, bool); 2] {
         let [mut hook, mut stop] = [(Duration::MAX, true); 2];
         let claim = |stage: &mut (Duration, bool), used: Duration| {
             *stage = (stage.0.min(used), false);
@@ -305,7 +320,17 @@ impl System {
                     claim(&mut stop, Duration::ZERO);
                 }
                 Phase::Signalled { since, .. } => claim(&mut stop, now.mono.since(*since)),
-                Phase::Clearing { killed: false, .. } => claim(&mut stop, Duration::ZERO),
+                Phase::Clearing {
+                    step_at,
+                    killed: false,
+                    ..
+                } => {
+                    let left = step_at.since(now.mono);
+                    claim(
+                        &mut stop,
+                        limit.unwrap_or(ABSENT_CLAIM).saturating_sub(left),
+                    );
+                }
                 _ => {}
             }
         }

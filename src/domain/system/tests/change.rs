@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::world::{Set, World, init, secs, service, set};
+use super::world::{Behaviour, Set, World, init, secs, service, set};
 use super::{deaf, dies, stops_in, unexecutable};
 use crate::domain::event::{Event, Refusal};
 use crate::domain::plan::{Condition, ObjectVersion, Origin, ProbeKind};
@@ -430,6 +430,41 @@ fn a_run_that_ignores_its_stop_signal_is_killed_and_replaced() {
         022.000 queue-0 ended: SIGKILL
         022.000 spawn queue-0
         022.000 change done
+    "#]]
+    .assert_eq(&world.trace);
+}
+
+#[test]
+fn what_is_just_being_executed_keeps_its_turn_in_a_stop_though_it_is_out_of_date() {
+    let slow = Behaviour {
+        exec_after: secs(3.0),
+        ..stops_in(1.0)
+    };
+    let mut world = started(shop())
+        .child("php-fpm", slow)
+        .child("nginx", stops_in(4.0));
+    let mut new = shop().drain(0.0);
+    new.plan.processes[1] = service("php-fpm").runs("v2");
+    world.change(20.0, &new);
+    new.plan.processes[1] = service("php-fpm").runs("v3");
+    world.change(21.5, &new).signal(22.0, Signal::TERM);
+    assert_eq!(world.code(), 0);
+    expect![[r#"
+        020.000 change: php-fpm is restarted (command); shutdown of the set
+        020.000 SIGTERM to php-fpm-0 Leader
+        021.000 php-fpm-0 ended: exit code 0
+        021.000 spawn php-fpm-0
+        021.500 change: php-fpm is restarted (command)
+        022.000 SIGTERM to nginx-0 Leader
+        022.000 SIGTERM to queue-0 Leader
+        022.000 SIGTERM to queue-1 Leader
+        022.000 queue-0 ended: exit code 0
+        022.000 queue-1 ended: exit code 0
+        026.000 nginx-0 ended: exit code 0
+        026.000 SIGTERM to php-fpm-0 Leader
+        027.000 php-fpm-0 ended: exit code 0
+        027.000 SIGTERM to orphans
+        027.000 exit 0: stopped by SIGTERM
     "#]]
     .assert_eq(&world.trace);
 }

@@ -3,10 +3,12 @@
 use expect_test::expect;
 
 use super::deaf;
-use super::world::{World, hook, service, set};
+use super::world::{Behaviour, World, hook, init, service, set};
 use crate::domain::event::Event;
 use crate::domain::id::RunId;
-use crate::domain::plan::{Condition, FailurePolicy, OnFailure, ProbeKind, SetHooks};
+use crate::domain::plan::{
+    Condition, FailurePolicy, InstanceHooks, OnFailure, ProbeKind, SetHooks,
+};
 use crate::domain::signal::Signal;
 
 fn ready(world: &mut World) -> bool {
@@ -313,4 +315,180 @@ fn readiness_with_a_gap_adds_up() {
         "{}",
         world.trace
     );
+}
+
+#[test]
+fn once_the_post_start_hook_is_done_it_is_no_reason_any_more() {
+    let hooks = InstanceHooks {
+        post_start: Some(hook("warm", 30.0, FailurePolicy::Fail)),
+        ..InstanceHooks::default()
+    };
+    let mut world = set(vec![
+        service("app")
+            .with_hooks(&hooks)
+            .probe(ProbeKind::Readiness),
+    ])
+    .world()
+    .child("hook", super::dies(1.5, 0))
+    .server("app", |_| false);
+    let message = |world: &mut World| {
+        let snapshot = world.snapshot();
+        snapshot.processes[0].instances[0].message.clone()
+    };
+    world.run_until(1.25);
+    let while_it_runs = message(&mut world);
+    assert_eq!(while_it_runs.as_deref(), Some("its postStart hook runs"));
+    world.run_until(10.0);
+    let afterwards = message(&mut world);
+    assert_eq!(afterwards.as_deref(), Some("readinessProbe: refused"));
+}
+
+/// The kubelet takes a container for running once its postStart hook is done, and probes no other.
+#[test]
+fn nothing_is_probed_before_the_post_start_hook_is_done() {
+    let hooks = InstanceHooks {
+        post_start: Some(hook("warm", 30.0, FailurePolicy::Fail)),
+        ..InstanceHooks::default()
+    };
+    for kind in [ProbeKind::Startup, ProbeKind::Liveness] {
+        let mut world = set(vec![service("app").with_hooks(&hooks).probe(kind)])
+            .world()
+            .child("hook", super::dies(10.25, 0))
+            .server("app", |seconds| seconds > 10.0);
+        world.run_until(10.25);
+        assert!(world.snapshot().started, "{kind:?}: {}", world.trace);
+        world.run_until(60.0);
+        assert_eq!(world.seen.spawned["app-0"], 1, "{kind:?}: {}", world.trace);
+    }
+}
+
+#[test]
+fn a_probe_that_kill_does_not_end_is_not_asked_again_beside_it() {
+    let stuck = Behaviour {
+        immortal: true,
+        ..super::deaf()
+    };
+    let mut world = set(vec![service("app").exec_probe(ProbeKind::Readiness)])
+        .world()
+        .child("hook", stuck);
+    world.run_until(1000.0);
+    // Stuck is what is still there two seconds after SIGKILL.
+    assert_eq!(world.seen.spawned["hook-probe"], 3, "{}", world.trace);
+    let snapshot = world.snapshot();
+    let message = snapshot.processes[0].instances[0].message.as_deref();
+    let why = "readinessProbe: the check before is still there after SIGKILL";
+    assert_eq!(message, Some(why));
+}
+
+#[test]
+fn what_has_started_once_stays_so() {
+    let mut world = set(vec![service("app").never()])
+        .world()
+        .child("app", super::dies(5.0, 1));
+    // Something that goes on.
+    world.run_until(1.0);
+    assert!(world.snapshot().started && ready(&mut world));
+    world.run_until(1e6);
+    assert!(world.snapshot().started && !ready(&mut world));
+}
+
+#[test]
+fn a_start_that_was_cut_is_none() {
+    let pod = || {
+        set(vec![init("migrate"), service("queue").background()])
+            .world()
+            .child("migrate", super::dies(20.0, 3))
+    };
+    let mut world = pod();
+    world.signal(10.0, Signal::TERM).run_until(1e6);
+    assert!(!world.snapshot().started, "stopped: {}", world.trace);
+    let mut world = pod();
+    world.run_until(1e6);
+    assert!(!world.snapshot().started, "failed: {}", world.trace);
+}
+
+/// `Started` gates first starts only: what holds once holds through restarts.
+#[test]
+fn a_restart_does_not_take_back_that_it_has_started() {
+    let mut world = set(vec![
+        service("app").probe(ProbeKind::Startup),
+        service("slow"),
+        service("web")
+            .after("app", Condition::Started)
+            .after("slow", Condition::Started),
+    ])
+    .hooks(SetHooks {
+        post_start: vec![hook("announce", 5.0, FailurePolicy::Fail)],
+        ..SetHooks::default()
+    })
+    .world()
+    .child("app", super::dies(5.0, 1))
+    .child(
+        "slow",
+        Behaviour {
+            exec_after: super::world::secs(7.0),
+            ..Behaviour::default()
+        },
+    )
+    .server("app", |seconds| seconds < 5.0);
+    world.run_until(8.0);
+    assert_eq!(world.seen.spawned["app-0"], 2, "{}", world.trace);
+    for begun in ["007.000 spawn web-0", "007.000 spawn hook-announce"] {
+        assert!(world.trace.contains(begun), "{}", world.trace);
+    }
+}
+
+#[test]
+fn who_was_ready_for_long_enough_and_is_not_any_more_does_not_count() {
+    let mut world = set(vec![
+        service("fpm").probe(ProbeKind::Readiness).min_ready(1.0),
+        service("slow"),
+        service("nginx")
+            .after("fpm", Condition::Ready)
+            .after("slow", Condition::Started),
+    ])
+    .world()
+    .child(
+        "slow",
+        Behaviour {
+            exec_after: super::world::secs(12.0),
+            ..Behaviour::default()
+        },
+    )
+    .server("fpm", |seconds| !(5.5..15.5).contains(&seconds));
+    world.run_until(30.0);
+    let begun = "017.000 spawn nginx-0";
+    assert!(world.trace.contains(begun), "{}", world.trace);
+}
+
+#[test]
+fn a_post_start_hook_that_ends_in_the_drain_begins_no_probes() {
+    let hooks = InstanceHooks {
+        post_start: Some(hook("warm", 30.0, FailurePolicy::Fail)),
+        ..InstanceHooks::default()
+    };
+    let mut world = set(vec![
+        service("app").with_hooks(&hooks).probe(ProbeKind::Liveness),
+    ])
+    .drain(10.0)
+    .world()
+    .child("hook", super::dies(12.0, 0))
+    .server("app", |_| false);
+    world.signal(10.0, Signal::TERM);
+    assert_eq!(world.code(), 0);
+    assert!(!world.trace.contains("unhealthy"), "{}", world.trace);
+}
+
+#[test]
+fn what_a_process_says_of_itself_in_a_stop_ends_nothing() {
+    let mut world = set(vec![service("app").notify_probe(ProbeKind::Liveness)])
+        .drain(5.0)
+        .world();
+    world.signal(1.5, Signal::TERM);
+    let text = "WATCHDOG=trigger".to_owned();
+    let run = RunId(1);
+    world.at(2.0, Event::Notified { run, text });
+    assert_eq!(world.code(), 0);
+    let asked = "006.500 SIGTERM to app-0";
+    assert!(world.trace.contains(asked), "{}", world.trace);
 }

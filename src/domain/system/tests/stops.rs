@@ -29,6 +29,8 @@ struct Member {
     stops_in: Option<u64>,
     /// Ends by itself so long after t0.
     dies: Option<u64>,
+    /// Its exec takes for ever.
+    hangs: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -62,15 +64,19 @@ fn member() -> impl Strategy<Value = Member> {
         prop::option::weighted(0.3, hook_times()),
         prop::option::weighted(0.6, 0u64..20_000),
         prop::option::weighted(0.2, 0u64..20_000),
+        prop::bool::weighted(0.03),
     )
-        .prop_map(|(after, serves, grace, hook, stops_in, dies)| Member {
-            after,
-            serves,
-            grace,
-            hook,
-            stops_in,
-            dies,
-        })
+        .prop_map(
+            |(after, serves, grace, hook, stops_in, dies, hangs)| Member {
+                after,
+                serves,
+                grace,
+                hook,
+                stops_in,
+                dies,
+                hangs,
+            },
+        )
 }
 
 fn pod() -> impl Strategy<Value = Pod> {
@@ -173,6 +179,7 @@ impl Pod {
             let behaviour = Behaviour {
                 stops_in: member.stops_in.map(ms),
                 life: member.dies.map(|time| (secs(T0) + ms(time), 0)),
+                exec_after: secs(if member.hangs { 1e5 } else { 0.0 }),
                 ..Behaviour::default()
             };
             world = world.child(&name(at), behaviour);
@@ -257,6 +264,14 @@ impl Life<'_> {
 
     /// Dead, or sent KILL: nobody waits for it any more.
     fn gone(&self, at: usize) -> Mono {
+        if !self
+            .world
+            .seen
+            .spawned
+            .contains_key(&format!("{}-0", name(at)))
+        {
+            return after(Duration::ZERO);
+        }
         let died = Self::time_of(&self.world.seen.died, &format!("{}-0", name(at)));
         let died = died.expect("everything dies");
         self.killed(at).map_or(died, |killed| killed.min(died))
@@ -317,7 +332,7 @@ impl Life<'_> {
         if let Some(killed) = self.killed(at) {
             let signalled = self.signalled(at);
             prop_assert!(
-                signalled.is_some_and(|at| at <= killed),
+                self.pod.members[at].hangs || signalled.is_some_and(|at| at <= killed),
                 "p{at} was killed unasked"
             );
         }
@@ -326,7 +341,7 @@ impl Life<'_> {
 
     fn check_at_once(&self, at: usize) -> Result<(), TestCaseError> {
         let t0 = after(Duration::ZERO);
-        if self.gone(at) > t0 {
+        if self.gone(at) > t0 && !self.pod.members[at].hangs {
             prop_assert_eq!(self.signalled(at), Some(t0), "p{} waits", at);
         }
         Ok(())

@@ -702,13 +702,32 @@ impl Process {
     }
 
     /// Probes of this kind ask the server with the process's name each second; three failures count.
-    pub(crate) fn probe(mut self, kind: ProbeKind) -> Self {
+    pub(crate) fn probe(self, kind: ProbeKind) -> Self {
         let request = Request::Tcp {
             host: self.name.to_string(),
             port: 1,
         };
+        self.checked(kind, Check::Request(Arc::new(request)))
+    }
+
+    /// The same with a command, which behaves as the hook `probe`.
+    pub(crate) fn exec_probe(self, kind: ProbeKind) -> Self {
+        let label = Arc::new(Label {
+            process: "hook".into(),
+            instance: "hook-probe".into(),
+        });
+        let launch = launch();
+        self.checked(kind, Check::Exec { launch, label })
+    }
+
+    /// The same by what the process says.
+    pub(crate) fn notify_probe(self, kind: ProbeKind) -> Self {
+        self.checked(kind, Check::Notify)
+    }
+
+    fn checked(mut self, kind: ProbeKind, check: Check) -> Self {
         let probe = Arc::new(Probe {
-            check: Check::Request(Arc::new(request)),
+            check,
             initial_delay: Duration::ZERO,
             timeout: secs(1.0),
             period: secs(1.0),
