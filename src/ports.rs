@@ -14,13 +14,14 @@ use crate::domain::id::{Label, RunId};
 use crate::domain::plan::{Launch, LogRule, ObjectVersion, Request, SignalTarget};
 use crate::domain::signal::Signal;
 
-/// Read ends of a run's log pipes: duplicates, for the logs thread.
-#[derive(Debug)]
+/// Read ends of a run's log pipes, shared by the table and the logs thread. A pipe may have no end of file: what closes
+/// it is [`Logs::close`].
+#[derive(Debug, Clone)]
 pub struct LogPipes {
     /// Of its standard output.
-    pub stdout: OwnedFd,
+    pub stdout: Arc<OwnedFd>,
     /// Of its standard error.
-    pub stderr: OwnedFd,
+    pub stderr: Arc<OwnedFd>,
 }
 
 /// Where a child's standard streams go.

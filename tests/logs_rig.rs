@@ -84,8 +84,8 @@ pub(crate) fn open(
     let (out, stdout) = io::pipe()?;
     let (err, stderr) = io::pipe()?;
     let pipes = LogPipes {
-        stdout: out.try_clone()?.into(),
-        stderr: err.try_clone()?.into(),
+        stdout: Arc::new(out.try_clone()?.into()),
+        stderr: Arc::new(err.try_clone()?.into()),
     };
     pipeline.open(RunId(run), &label(name), rule, pipes);
     Ok(Child {

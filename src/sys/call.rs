@@ -80,6 +80,37 @@ fn wait_id(
     Ok(found.then_some(info))
 }
 
+/// How a dead child ended, without reaping it. `None` when it is not dead, or no child.
+pub(super) fn ended(child: Pid) -> Option<(Exit, Usage)> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: both pointers are to writable memory of the right size; all zeros is a valid record of either kind. The raw
+    // call, as the C library's has no place for the usage.
+    let (result, info, usage) = unsafe {
+        let result = libc::syscall(
+            libc::SYS_waitid,
+            libc::P_PID,
+            child,
+            info.as_mut_ptr(),
+            options,
+            usage.as_mut_ptr(),
+        );
+        (result, info.assume_init(), usage.assume_init())
+    };
+    // SAFETY: the record is either still zero or about a child.
+    let (pid, value) = unsafe { (info.si_pid(), info.si_status()) };
+    if result != 0 || pid != child {
+        return None;
+    }
+    let status = match info.si_code {
+        libc::CLD_EXITED => value << 8,
+        libc::CLD_DUMPED => value | 0x80,
+        _ => value,
+    };
+    Some((exit_of(status), usage_of(&usage)))
+}
+
 /// Reaps a dead child. `None` when it is not dead, or no child.
 pub(super) fn reap(child: Pid) -> Option<(Exit, Usage)> {
     let mut status = 0;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{Gid, Uid, fchown, pipe2};
@@ -15,11 +16,13 @@ use super::after_fork;
 /// Room in a log pipe, where the kernel grants it: fewer wake-ups of the logs thread under load.
 const PIPE_BYTES: libc::c_int = 256 * 1024;
 
-/// Read ends, ours for the run's life: should the logs thread start anew, no child gets a PIPE signal.
+/// Both ends of a run's log pipes, ours for its life. The read ends: should the logs thread start anew, no child gets a
+/// PIPE signal. The write ends: else the pipes' end of file would wake the logs thread while the run is dying, and both
+/// would stand between its death and the next run.
 #[derive(Debug)]
 pub(super) struct LogEnds {
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    pipes: LogPipes,
+    writers: Writers,
 }
 
 /// Write ends, for the child.
@@ -41,10 +44,7 @@ impl Writers {
 impl LogEnds {
     /// Makes both pipes. `roomy` asks for large ones: an unprivileged user gets only so many before the kernel makes all
     /// further ones tiny (fs.pipe-user-pages-soft), so only the first runs do.
-    pub(super) fn make(
-        owner: Option<&Identity>,
-        roomy: bool,
-    ) -> Result<(LogEnds, Writers), SpawnFailure> {
+    pub(super) fn make(owner: Option<&Identity>, roomy: bool) -> Result<LogEnds, SpawnFailure> {
         let make = || {
             let (read, write) = output_pipe(owner)?;
             if roomy {
@@ -54,20 +54,26 @@ impl LogEnds {
         };
         let (stdout, stdout_writer) = make()?;
         let (stderr, stderr_writer) = make()?;
-        let ends = LogEnds { stdout, stderr };
-        let writers = Writers {
-            stdout: stdout_writer,
-            stderr: Some(stderr_writer),
-        };
-        Ok((ends, writers))
+        Ok(LogEnds {
+            pipes: LogPipes {
+                stdout: Arc::new(stdout),
+                stderr: Arc::new(stderr),
+            },
+            writers: Writers {
+                stdout: stdout_writer,
+                stderr: Some(stderr_writer),
+            },
+        })
     }
 
-    /// Descriptors of their own on the same pipes.
-    pub(super) fn duplicate(&self) -> io::Result<LogPipes> {
-        Ok(LogPipes {
-            stdout: self.stdout.try_clone()?,
-            stderr: self.stderr.try_clone()?,
-        })
+    /// For the logs thread.
+    pub(super) fn pipes(&self) -> LogPipes {
+        self.pipes.clone()
+    }
+
+    /// For the child.
+    pub(super) fn writers(&self) -> &Writers {
+        &self.writers
     }
 }
 

@@ -9,6 +9,9 @@ use std::ffi::c_long;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::domain::signal::Signal;
 
@@ -195,6 +198,14 @@ impl SignalFd {
             }
         }
         pending
+    }
+
+    /// Blocks the thread until a signal is pending, or for that long, in whole milliseconds.
+    pub(super) fn wait(&self, at_most: Duration) {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::ZERO);
+        // Interrupted, if anything.
+        let _ = poll(&mut fds, timeout);
     }
 
     fn read(&self) -> Option<libc::signalfd_siginfo> {

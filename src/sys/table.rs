@@ -54,6 +54,7 @@ use kept::Kept;
 use notify::Notify;
 use orphans::Ending;
 use processes::{Look, Processes};
+use reap::Remains;
 use session::{Boundary, Witness};
 
 /// A child that has not made its exec by then is killed.
@@ -91,6 +92,9 @@ pub struct Table {
     postponed: u32,
     /// There may be children to reap.
     reap_due: bool,
+    /// Leaders whose exits the last turn reported, until something was spawned.
+    buried: u32,
+    remains: Remains,
 }
 
 #[derive(Debug)]
@@ -109,7 +113,7 @@ struct Run {
 enum Output {
     /// It goes where ours goes, or the run has ended before its exec.
     Elsewhere,
-    /// The logs thread reads duplicates.
+    /// The logs thread reads it.
     Logged(LogEnds),
     /// We read it.
     Kept(Kept),
@@ -170,6 +174,8 @@ impl Table {
             postponed: 0,
             // Whoever started us by exec may have left us children.
             reap_due: true,
+            buried: 0,
+            remains: Remains::default(),
         })
     }
 
@@ -184,11 +190,10 @@ impl Table {
             .collect()
     }
 
-    /// Fresh duplicates of a run's log pipes, for a logs thread that starts anew. `None`: no such run, or not logged, or
-    /// out of descriptors.
+    /// The read ends of a run's log pipes, for a logs thread that starts anew. `None`: no such run, or not logged.
     pub fn log_pipes(&self, run: RunId) -> Option<LogPipes> {
         match &self.runs.get(&run)?.output {
-            Output::Logged(ends) => ends.duplicate().ok(),
+            Output::Logged(ends) => Some(ends.pipes()),
             Output::Elsewhere | Output::Kept(_) => None,
         }
     }
@@ -196,6 +201,7 @@ impl Table {
     /// Deals with what has happened, without waiting. Says whether there may be more.
     fn turn(&mut self, events: &mut Vec<Event>) -> bool {
         self.look = None;
+        let put_off = self.clear_remains();
         let ready = self.poller.ready();
         let mut more = ready.len() == poller::BATCH;
 
@@ -223,10 +229,11 @@ impl Table {
         self.give_up_late_starts(events);
 
         let reaped = if self.reap_due {
-            self.reap(events)
+            self.reap(put_off, events)
         } else {
             reap::Reaped::default()
         };
+        self.buried = reaped.leaders;
         if reaped.strangers > 0 {
             let blind: Vec<RunId> = self.without_witness().collect();
             self.doubtful.extend(blind);
@@ -268,7 +275,7 @@ impl Table {
             if let Phase::Leaderless(Some(witness)) = &run.phase {
                 self.poller.remove(witness.as_fd());
             }
-            self.close_output(run.output);
+            self.put_off(run.output);
         }
     }
 }

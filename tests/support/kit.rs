@@ -7,6 +7,7 @@ use std::ffi::CString;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -15,7 +16,7 @@ use podinit::domain::exit::{Exit, SpawnFailure, Usage};
 use podinit::domain::id::RunId;
 use podinit::domain::plan::{Launch, SignalTarget};
 use podinit::domain::signal::Signal;
-use podinit::ports::{Children, Stdio};
+use podinit::ports::{Children, LogPipes, Stdio};
 use podinit::sys::pid1::{self, Start};
 use podinit::sys::procfs::Stat;
 use podinit::sys::signals::SignalMode;
@@ -32,18 +33,28 @@ pub(crate) struct Kit {
     pub(crate) table: Table,
     pub(crate) seen: Vec<Event>,
     next: u64,
-    outputs: HashMap<RunId, BufReader<OwnedFdReader>>,
-    errors: HashMap<RunId, OwnedFd>,
+    outputs: HashMap<RunId, BufReader<PipeReader>>,
+    errors: HashMap<RunId, Arc<OwnedFd>>,
 }
 
-pub(crate) struct OwnedFdReader(OwnedFd);
+pub(crate) struct PipeReader {
+    pipe: Arc<OwnedFd>,
+    /// Its run is: what is not there will not come, though the pipe may still be open.
+    over: bool,
+}
 
-impl Read for OwnedFdReader {
+impl Read for PipeReader {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        let limit = PollTimeout::try_from(SOON).expect("a short time");
-        assert_ne!(nix::poll::poll(&mut fds, limit)?, 0, "no output came");
-        Ok(nix::unistd::read(&self.0, buffer)?)
+        let mut fds = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
+        let limit = if self.over { Duration::ZERO } else { SOON };
+        let limit = PollTimeout::try_from(limit).expect("a short time");
+        let there = nix::poll::poll(&mut fds, limit)? > 0;
+        assert!(there || self.over, "no output came");
+        Ok(if there {
+            nix::unistd::read(&self.pipe, buffer)?
+        } else {
+            0
+        })
     }
 }
 
@@ -104,9 +115,8 @@ impl Kit {
         let run = RunId(self.next);
         self.next += 1;
         if let Some(pipes) = self.table.spawn(run, launch, stdio)? {
-            let reader = BufReader::new(OwnedFdReader(pipes.stdout));
-            self.outputs.insert(run, reader);
-            self.errors.insert(run, pipes.stderr);
+            self.errors.insert(run, Arc::clone(&pipes.stderr));
+            self.take_output(run, pipes);
         }
         Ok(run)
     }
@@ -130,10 +140,17 @@ impl Kit {
         line.trim_end().to_owned()
     }
 
-    /// All that is left of a run's standard output, once everybody has closed it.
+    pub(crate) fn take_output(&mut self, run: RunId, pipes: LogPipes) {
+        let pipe = pipes.stdout;
+        let reader = BufReader::new(PipeReader { pipe, over: false });
+        self.outputs.insert(run, reader);
+    }
+
+    /// All that is left of the standard output of a run that is over.
     pub(crate) fn output(&mut self, run: RunId) -> String {
         let mut text = String::new();
         let mut output = self.outputs.remove(&run).expect("a logged run");
+        output.get_mut().over = true;
         output.read_to_string(&mut text).expect("readable");
         text
     }
@@ -172,6 +189,12 @@ impl Kit {
         {}
     }
 
+    /// As the engine does, which waits again when it has dealt with what happened: then the table does what it put off.
+    async fn turn(&mut self) {
+        let now = tokio::time::Instant::now();
+        let _ = tokio::time::timeout_at(now, self.table.wait(&mut self.seen)).await;
+    }
+
     fn tail(&self) -> &[Event] {
         &self.seen[self.seen.len().saturating_sub(20)..]
     }
@@ -200,6 +223,13 @@ impl Kit {
     }
 
     pub(crate) async fn ended(&mut self, run: RunId) -> (Exit, Usage, u32) {
+        let ended = self.exit_of(run).await;
+        self.turn().await;
+        ended
+    }
+
+    /// Its exit, when it is told: the table has not gone on since then.
+    pub(crate) async fn exit_of(&mut self, run: RunId) -> (Exit, Usage, u32) {
         self.until(&format!("exit of {run}"), |event| match event {
             Event::Exited {
                 run: of,
@@ -218,6 +248,7 @@ impl Kit {
             matches!(event, Event::SessionEmpty { run: of } if *of == run).then_some(())
         })
         .await;
+        self.turn().await;
     }
 
     pub(crate) async fn childless(&mut self) {

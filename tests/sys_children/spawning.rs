@@ -255,11 +255,9 @@ fn log_pipes() {
         kit.drop_output(run);
         kit.pass(Duration::from_millis(20)).await;
         let pipes = kit.table.log_pipes(run).unwrap();
+        kit.take_output(run, pipes);
         assert_eq!(kit.exited(run).await, (Exit::Code(0), 0));
-        let mut text = String::new();
-        let mut file = std::fs::File::from(pipes.stdout);
-        std::io::Read::read_to_string(&mut file, &mut text).unwrap();
-        assert_eq!(text, "hello\nagain\n");
+        assert_eq!(kit.output(run), "hello\nagain\n");
         assert!(kit.table.log_pipes(run).is_none());
     });
 }

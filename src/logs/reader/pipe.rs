@@ -27,7 +27,7 @@ const PARKED: usize = 64;
 /// One stream of a run.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    pub(super) fd: OwnedFd,
+    pub(super) fd: Arc<OwnedFd>,
     label: Arc<Label>,
     source: SourceId,
     pub(super) framer: Framer,
@@ -216,7 +216,7 @@ impl Reader {
         let Some(mut pipe) = self.pipes.remove(&id) else {
             return;
         };
-        // Before it is closed: the table's duplicate would keep it watched.
+        // Before it is closed: the table has it, too, and that would keep it watched.
         if !pipe.paused {
             let _ = self.epoll.delete(&pipe.fd);
         }

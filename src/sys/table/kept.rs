@@ -92,7 +92,7 @@ impl Kept {
 
 impl Table {
     /// Nothing more is wanted of a run's output.
-    pub(super) fn close_output(&self, output: Output) {
+    pub(super) fn close_output(&self, output: &Output) {
         if let Output::Kept(kept) = output {
             self.poller.remove(kept.as_fd());
         }

@@ -4,7 +4,7 @@ use crate::domain::event::Event;
 use crate::domain::id::RunId;
 use crate::sys::call::{self, Peek, Pid};
 
-use super::{Phase, Table};
+use super::{Output, Phase, Table};
 
 /// Children reaped in one turn. More are reaped in the next one, which starts at once: signals and exits of others are
 /// not to wait for the end of a storm.
@@ -21,10 +21,21 @@ pub(super) struct Reaped {
     pub(super) childless: bool,
 }
 
+/// What is left to do for runs that are over. It is put off to the next turn, so that a run in the place of such a one
+/// is not kept waiting by it.
+#[derive(Debug, Default)]
+pub(super) struct Remains {
+    /// Leaders whose exit was reported and who are not reaped.
+    dead: Vec<Pid>,
+    /// To be closed, which wakes the logs thread.
+    outputs: Vec<Output>,
+}
+
 impl Table {
-    pub(super) fn reap(&mut self, events: &mut Vec<Event>) -> Reaped {
+    /// `more`: the last turn reported a leader's exit, and has not looked at the other children.
+    pub(super) fn reap(&mut self, more: bool, events: &mut Vec<Event>) -> Reaped {
         let mut reaped = Reaped::default();
-        let mut looks = 0;
+        let mut looks = u32::from(more);
         self.reap_due = true;
         for _ in 0..BATCH {
             let pid = match call::peek() {
@@ -50,6 +61,9 @@ impl Table {
                 looks += 1;
                 reaped.leaders += dead.len() as u32;
                 self.bury(&dead, events);
+                if !self.remains.dead.is_empty() {
+                    break;
+                }
             } else {
                 self.hear(events);
                 call::reap(pid);
@@ -63,6 +77,30 @@ impl Table {
             events.push(Event::OrphansReaped(reaped.strangers));
         }
         reaped
+    }
+
+    /// Reaps leaders whose exit was reported.
+    pub(super) fn reap_remains(&mut self) {
+        for pid in self.remains.dead.drain(..) {
+            call::reap(pid);
+            self.leaders.remove(&pid);
+        }
+    }
+
+    /// Does what was put off. Says whether there was anything.
+    pub(super) fn clear_remains(&mut self) -> bool {
+        let any = !self.remains.dead.is_empty() || !self.remains.outputs.is_empty();
+        self.reap_remains();
+        self.remains.outputs.clear();
+        any
+    }
+
+    /// Nothing more is wanted of the output of a run that is over.
+    pub(super) fn put_off(&mut self, output: Output) {
+        self.close_output(&output);
+        if matches!(output, Output::Logged(_)) {
+            self.remains.outputs.push(output);
+        }
     }
 
     fn dead_leaders(&self) -> Vec<(Pid, RunId)> {
@@ -101,8 +139,12 @@ impl Table {
             if let Some(terminal) = &mut self.terminal {
                 terminal.over(*pid);
             }
-            let ended = call::reap(*pid);
-            self.leaders.remove(pid);
+            let ended = call::ended(*pid);
+            self.remains.dead.push(*pid);
+            if left.count() > 0 {
+                // The number of a session without its leader may not look taken.
+                self.reap_remains();
+            }
             if let (Some((exit, usage)), false) = (ended, failed) {
                 events.extend(said);
                 events.push(Event::Exited {

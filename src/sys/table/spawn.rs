@@ -1,6 +1,7 @@
 //! Forking, and what comes of it.
 
 use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -22,19 +23,36 @@ use super::{Boundary, Output, Phase, Run, SPAWN_LIMIT, Table};
 /// So many runs get large log pipes; the kernel's allowance for an unprivileged user is twice that.
 const ROOMY_RUNS: usize = 64;
 
+/// For so long at most we leave the CPU to a child: most have made their exec by then.
+const GIVE_WAY: Duration = Duration::from_millis(1);
+
+/// The limit of a user's processes.
+const NPROC: u32 = libc::RLIMIT_NPROC;
+
 /// The streams of a run that is being started.
 struct Streams {
     output: Output,
-    /// `None`: it gets ours.
+    /// Of output that is kept.
     writers: Option<Writers>,
-    /// For the logs thread.
-    logs: Option<LogPipes>,
 }
 
 impl Streams {
+    /// `None`: it gets ours.
     fn of_child(&self, stdin: &impl AsRawFd) -> Option<[RawFd; 3]> {
-        let [stdout, stderr] = self.writers.as_ref()?.raw();
+        let writers = match &self.output {
+            Output::Logged(ends) => Some(ends.writers()),
+            Output::Kept(_) | Output::Elsewhere => self.writers.as_ref(),
+        };
+        let [stdout, stderr] = writers?.raw();
         Some([stdin.as_raw_fd(), stdout, stderr])
+    }
+
+    /// For the logs thread.
+    fn logs(&self) -> Option<LogPipes> {
+        match &self.output {
+            Output::Logged(ends) => Some(ends.pipes()),
+            Output::Kept(_) | Output::Elsewhere => None,
+        }
     }
 }
 
@@ -49,9 +67,27 @@ impl Table {
             call::on_main_thread(),
             "the parent death signal is sent when the thread that spawned ends"
         );
+        if launch.identity.is_some() || launch.rlimits.iter().any(|l| l.resource == NPROC) {
+            // The dead count, too, where a user may have so many processes only; and then it is the exec that fails.
+            self.reap_remains();
+        }
+        match self.try_start(run, launch, stdio) {
+            // What was put off may be what is missing: a descriptor, or a process.
+            Err(_) if self.clear_remains() => self.try_start(run, launch, stdio),
+            result => result,
+        }
+    }
+
+    fn try_start(
+        &mut self,
+        run: RunId,
+        launch: &Launch,
+        stdio: Stdio,
+    ) -> Result<Option<LogPipes>, SpawnFailure> {
         let place = self.place_of(stdio);
 
         let streams = self.streams_of(run, launch, stdio)?;
+        let logs = streams.logs();
         let (status, child_end) = StatusPipe::make()?;
         self.poller
             .add(status.as_fd(), Ready::Status(run))
@@ -66,6 +102,11 @@ impl Table {
                 return Err(SpawnFailure { step, errno });
             }
         };
+
+        drop((child_end, streams.writers));
+        if logs.is_some() {
+            self.give_way();
+        }
 
         if let (Some(terminal), Place::Group | Place::Foreground) = (&mut self.terminal, place) {
             terminal.adopt(pid, place);
@@ -89,7 +130,15 @@ impl Table {
         };
         let earlier = self.runs.insert(run, entry);
         debug_assert!(earlier.is_none(), "a run's id is never used twice");
-        Ok(streams.logs)
+        Ok(logs)
+    }
+
+    /// Leaves the CPU to a child that replaces one that has just died: what is left to do for that one, and the threads
+    /// that this wakes, would keep it from its exec where all share a CPU.
+    fn give_way(&mut self) {
+        if std::mem::take(&mut self.buried) == 1 && self.queued.is_empty() {
+            self.signals.wait(GIVE_WAY);
+        }
     }
 
     fn streams_of(
@@ -103,15 +152,12 @@ impl Table {
             Stdio::Inherited => Streams {
                 output: Output::Elsewhere,
                 writers: None,
-                logs: None,
             },
             Stdio::Logged => {
-                let (ends, writers) = LogEnds::make(owner, self.runs.len() < ROOMY_RUNS)?;
-                let logs = Some(ends.duplicate().map_err(pipe_failure)?);
+                let ends = LogEnds::make(owner, self.runs.len() < ROOMY_RUNS)?;
                 Streams {
                     output: Output::Logged(ends),
-                    writers: Some(writers),
-                    logs,
+                    writers: None,
                 }
             }
             Stdio::Kept => {
@@ -122,7 +168,6 @@ impl Table {
                 Streams {
                     output: Output::Kept(kept),
                     writers: Some(writers),
-                    logs: None,
                 }
             }
         })
@@ -160,7 +205,7 @@ impl Table {
             Answer::Failed(failure) => {
                 entry.phase = Phase::Failed;
                 let output = std::mem::replace(&mut entry.output, Output::Elsewhere);
-                self.close_output(output);
+                self.close_output(&output);
                 events.push(Event::SpawnFailed { run, failure });
             }
         }
@@ -195,7 +240,7 @@ impl Table {
         call::kill(entry.pid, Signal::KILL);
         entry.phase = Phase::Failed;
         let output = std::mem::replace(&mut entry.output, Output::Elsewhere);
-        self.close_output(output);
+        self.close_output(&output);
         let failure = SpawnFailure {
             step: SpawnStep::TimedOut,
             errno: 0,
