@@ -96,6 +96,7 @@ impl System {
             ready,
             stopping,
             gone: self.stage == Stage::Over,
+            sidecars: self.sidecars.view(),
             processes,
             spec: self.spec_view(),
         });
@@ -130,7 +131,8 @@ impl System {
 
     fn init_is_done(&self) -> bool {
         matches!(self.stage, Stage::Main)
-            || (self.each(is_init)).all(|process| self.board.count(process).all_over())
+            || (self.sidecars.are_past()
+                && (self.each(is_init)).all(|process| self.board.count(process).all_over()))
     }
 
     fn look_at(&self, process: ProcessId, plan: &Plan) -> ProcessView {

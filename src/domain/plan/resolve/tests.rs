@@ -8,7 +8,7 @@ use super::super::host::{
 };
 use super::super::{
     Backoff, Backpressure, Condition, Dependency, FailurePolicy, GraceSource, Hook, HookAction,
-    HttpGet, Identity, Kind, LogFormat, LogRule, Mode, OnFailure, OnStop, OnSuccess, Plan,
+    HttpMethod, HttpRequest, Identity, Kind, LogFormat, LogRule, Mode, OnFailure, OnStop, OnSuccess, Plan,
     RestartPolicy, Rlimit, SignalTarget, Traffic,
 };
 use super::*;
