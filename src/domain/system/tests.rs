@@ -13,6 +13,7 @@ mod changes;
 mod ending;
 mod health;
 mod properties;
+mod sidecars;
 mod stopping;
 mod stops;
 pub(crate) mod world;

@@ -4,7 +4,7 @@ use http_body_util::Empty;
 use hyper::{Method, Request};
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT,
 };
 
 use super::Error;
@@ -59,6 +59,10 @@ pub(super) fn request(
     })?;
     if !closes(&headers) {
         headers.append(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if get.method == HttpMethod::Post {
+        // Some servers refuse a POST that does not say how long it is.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     if let Some(referer) = referer.filter(|_| !headers.contains_key(REFERER)) {
         headers.insert(REFERER, value("Referer", referer)?);
