@@ -18,6 +18,6 @@ pub mod fact;
 pub mod health;
 pub mod hook;
 pub mod process;
-pub mod sidecar;
 pub mod shutdown;
+pub mod sidecar;
 pub mod system;

@@ -166,7 +166,10 @@ fn each_preset_is_waited_for_and_let_go_by_a_job() {
         assert_eq!(sidecar.code(), Some(0), "it quits by itself");
         assert_eq!(sidecar.lines()[1..], expected, "{preset}");
         let took = began.elapsed();
-        assert!(took >= Duration::from_secs(2), "asked each second: {took:?}");
+        assert!(
+            took >= Duration::from_secs(2),
+            "asked each second: {took:?}"
+        );
         let at = |instance: &str, message: &str| {
             finished.position(message, |line| line.is_own(instance, message))
         };
@@ -306,7 +309,11 @@ fn a_stop_during_the_wait_is_obeyed_at_once() {
     });
     let finished = podinit.stop();
     assert_eq!(finished.code, 143, "{}", finished.story());
-    assert!(finished.took < Duration::from_secs(1), "{:?}", finished.took);
+    assert!(
+        finished.took < Duration::from_secs(1),
+        "{:?}",
+        finished.took
+    );
     assert!(!has(&finished, "job-0", "started"), "{}", finished.story());
     assert!(sidecar.lines().iter().all(|line| !line.contains("POST")));
     assert!(sidecar.is_alive());

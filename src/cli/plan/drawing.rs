@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::domain::id::ProcessId;
 use crate::domain::plan::Condition;
 use crate::domain::plan::graph::{Cause, StartGraph};
+use crate::domain::plan::resolve::sidecar_probe;
 use crate::domain::shutdown::fit::{Fit, Grace};
 use crate::domain::shutdown::outline::StageKind;
 use crate::domain::shutdown::table::seconds;
 use crate::domain::shutdown::timeline::{Bar, Timeline};
-use crate::domain::plan::resolve::sidecar_probe;
 use crate::spec::v1alpha1::{self as wire, ProcessSet};
 
 /// A plan, ready to be drawn.

@@ -42,7 +42,9 @@ fn start(drawing: &Drawing, out: &mut String) {
     };
     let names: Vec<String> = (0..drawing.starts.len()).map(name).collect();
     let beside = drawing.sidecars.iter();
-    let beside: Vec<String> = beside.map(|one| format!("{} (sidecar)", one.name)).collect();
+    let beside: Vec<String> = beside
+        .map(|one| format!("{} (sidecar)", one.name))
+        .collect();
     let width = column(names.iter().chain(&beside).map(String::as_str));
     for (sidecar, name) in drawing.sidecars.iter().zip(&beside) {
         let words = cut(&sidecar.in_words(), WIDTH - width - 10);

@@ -81,7 +81,10 @@ impl System {
     /// Something happened to a check or to a request to quit.
     pub(super) fn sidecar_answer(&mut self, at: u32, run: RunId, answer: Answer, now: Now) {
         let gates = &self.sidecars.gates;
-        if gates.get(at as usize).is_some_and(|(gate, _)| gate.owns(run)) {
+        if gates
+            .get(at as usize)
+            .is_some_and(|(gate, _)| gate.owns(run))
+        {
             self.with_gate(at, now, |gate, cx| gate.answer(answer, cx));
             return;
         }
@@ -120,12 +123,7 @@ impl System {
         }
     }
 
-    fn with_gate(
-        &mut self,
-        at: u32,
-        now: Now,
-        step: impl FnOnce(&mut Gate, &mut Context<'_>),
-    ) {
+    fn with_gate(&mut self, at: u32, now: Now, step: impl FnOnce(&mut Gate, &mut Context<'_>)) {
         let (gate, _) = &mut self.sidecars.gates[at as usize];
         let before = (gate.state(), gate.why().cloned());
         step(
@@ -194,7 +192,9 @@ impl System {
         let told = |one: &&Arc<Sidecar>| !natives.contains(&*one.label.process);
         let mut quits = Vec::new();
         for sidecar in plan.sidecars.iter().filter(told) {
-            let Some(request) = &sidecar.quit else { continue };
+            let Some(request) = &sidecar.quit else {
+                continue;
+            };
             let mut cx = Context {
                 now,
                 owner: Owner::Sidecar(0),

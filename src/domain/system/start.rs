@@ -137,11 +137,9 @@ impl System {
         let turn = match self.stage {
             Stage::Init => is_init(rule.kind),
             Stage::Main => true,
-            Stage::Loading
-            | Stage::Sidecars
-            | Stage::PreStart
-            | Stage::Stopping
-            | Stage::Over => false,
+            Stage::Loading | Stage::Sidecars | Stage::PreStart | Stage::Stopping | Stage::Over => {
+                false
+            }
         };
         if !turn || self.board.is_open(process) {
             return;

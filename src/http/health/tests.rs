@@ -264,7 +264,9 @@ fn a_sidecar_that_the_set_started_without_holds_nobody_back() {
         ..healthy()
     };
     assert_eq!(ready(&snapshot, false).body, "ok\n");
-    assert!(ready(&snapshot, true)
-        .body
-        .contains("[ ]sql not ready: was not in time: connection refused (sidecar)\n"));
+    assert!(
+        ready(&snapshot, true)
+            .body
+            .contains("[ ]sql not ready: was not in time: connection refused (sidecar)\n")
+    );
 }

@@ -1,11 +1,12 @@
 //! The head of a request. Pure.
 
 use http_body_util::Empty;
-use hyper::{Method, Request};
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, REFERER,
+    USER_AGENT,
 };
+use hyper::{Method, Request};
 
 use super::Error;
 use super::location::Target;

@@ -99,9 +99,8 @@ fn an_order_is_a_post_without_a_body_that_nobody_redirects() {
     );
     assert!(head.contains("\r\ncontent-length: 0\r\n"), "{head}");
     for status in [302, 307, 304, 403, 404, 405, 500] {
-        let answer = format!(
-            "HTTP/1.1 {status} X\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
-        );
+        let answer =
+            format!("HTTP/1.1 {status} X\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n");
         let (port, heads) = answers("127.0.0.1", &[&answer]);
         assert_eq!(asked(order(port, "/")), Err(format!("status {status}")));
         assert_eq!(heads.iter().take(1).count(), 1);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{
-    FailurePolicy, Hook, HookAction, HttpMethod, HttpRequest, InstanceHooks, Launch, LogRule, Request, SetHooks,
+    FailurePolicy, Hook, HookAction, HttpMethod, HttpRequest, InstanceHooks, Launch, LogRule,
+    Request, SetHooks,
 };
 use super::c_string;
 use super::env::Vars;

@@ -77,7 +77,11 @@ fn every_other_end_tells_them_and_keeps_its_code() {
     let failing = |set: Set| done(set.world()).child("cache", dies(0.5, 9));
     let exit_set = set(vec![service("a").never().exit_set(), service("web")]);
     let cases: Vec<(&str, World, u8)> = vec![
-        ("an init process failed", failing(job(vec![sidecar("s")])), 76),
+        (
+            "an init process failed",
+            failing(job(vec![sidecar("s")])),
+            76,
+        ),
         (
             "a process with ExitSet",
             exit_set
@@ -100,7 +104,12 @@ fn every_other_end_tells_them_and_keeps_its_code() {
     ];
     for (name, mut world, code) in cases {
         assert_eq!(world.code(), code, "{name}: {}", world.trace);
-        let last = world.trace.lines().rev().take(5).any(|line| line.ends_with("POST /s"));
+        let last = world
+            .trace
+            .lines()
+            .rev()
+            .take(5)
+            .any(|line| line.ends_with("POST /s"));
         assert!(last, "{name}: {}", world.trace);
     }
 }
@@ -218,7 +227,9 @@ fn a_command_can_say_that_one_is_ready() {
     let mut world = done(job(vec![command]).world()).child("file/startupProbe", dies(0.25, 0));
     world.run_until(1.0);
     assert!(
-        world.trace.contains("000.250 sidecar file ready\n000.250 spawn cache-0"),
+        world
+            .trace
+            .contains("000.250 sidecar file ready\n000.250 spawn cache-0"),
         "{}",
         world.trace
     );
@@ -257,7 +268,11 @@ fn a_native_sidecar_is_not_told_to_quit() {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
     };
     for known_at in [0.5, 2.0] {
-        let set = job(vec![sidecar("istio"), sidecar("sql"), sidecar("log").left_alone()]);
+        let set = job(vec![
+            sidecar("istio"),
+            sidecar("sql"),
+            sidecar("log").left_alone(),
+        ]);
         let mut world = World::loading(Config::default());
         world.at(1.0, Event::Loaded(Arc::new(set.plan)));
         world.at(known_at, natives(&["istio", "log", "unknown"]));
@@ -294,7 +309,12 @@ fn a_change_waits_until_the_start_is_over() {
     world.change(1.0, &spec("v2")).run_until(2.5);
     assert!(!world.trace.contains("spawn"), "{}", world.trace);
     world.run_until(5.0);
-    assert_eq!(world.running("queue-0").as_deref(), Some("v2"), "{}", world.trace);
+    assert_eq!(
+        world.running("queue-0").as_deref(),
+        Some("v2"),
+        "{}",
+        world.trace
+    );
 
     // Whom to tell at the end may change later, and counts; whom to wait for is past.
     let mut new = spec("v2").sidecars(vec![sidecar("istio").left_alone(), sidecar("new")]);

@@ -26,8 +26,8 @@ use crate::domain::time::{Mono, Now, Wall};
 mod servers;
 mod watch;
 
-pub(crate) use servers::sidecar;
 use servers::Servers;
+pub(crate) use servers::sidecar;
 
 /// How a child behaves.
 #[derive(Debug, Clone)]

@@ -8,9 +8,7 @@ use super::{Set, World, secs};
 use crate::domain::event::Event;
 use crate::domain::fact::Fact;
 use crate::domain::id::{Label, RunId};
-use crate::domain::plan::{
-    Check, HttpMethod, HttpRequest, OnTimeout, Probe, Request, Sidecar,
-};
+use crate::domain::plan::{Check, HttpMethod, HttpRequest, OnTimeout, Probe, Request, Sidecar};
 
 /// How servers answer. By default at once, and that all is well.
 #[derive(Debug, Default)]
