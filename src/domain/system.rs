@@ -18,7 +18,7 @@ use self::stop::Stop;
 use self::view::{Glance, View};
 use super::effect::Effect;
 use super::event::{Event, LoadFailure};
-use super::exit::{Exit, Usage};
+use super::exit::{Exit, SpawnFailure, Usage};
 use super::fact::Fact;
 use super::hook::Answer;
 use super::id::{InstanceId, Label, ProcessId, RunId};
@@ -219,23 +219,7 @@ impl System {
                 Some(Owner::SetHook) => self.set_hook_answer(run, Answer::Spawned, now),
                 Some(Owner::Sidecar(_) | Owner::Remains) | None => {}
             },
-            Event::SpawnFailed { run, failure } => {
-                match self.owner(run) {
-                    Some(Owner::Unit(unit)) => {
-                        self.with_unit(unit, now, |machine, me, cx| {
-                            machine.spawn_failed(run, failure, me, cx);
-                        });
-                    }
-                    Some(Owner::SetHook) => {
-                        self.set_hook_answer(run, Answer::SpawnFailed(failure), now);
-                    }
-                    Some(Owner::Sidecar(at)) => {
-                        self.sidecar_answer(at, run, Answer::SpawnFailed(failure), now);
-                    }
-                    Some(Owner::Remains) | None => {}
-                }
-                self.shared.remains_gone(run);
-            }
+            Event::SpawnFailed { run, failure } => self.spawn_failed(run, failure, now),
             Event::Exited {
                 run,
                 exit,
@@ -296,6 +280,19 @@ impl System {
             self.shared.late += 1;
         }
         owner
+    }
+
+    fn spawn_failed(&mut self, run: RunId, failure: SpawnFailure, now: Now) {
+        let answer = Answer::SpawnFailed(failure);
+        match self.owner(run) {
+            Some(Owner::Unit(unit)) => self.with_unit(unit, now, |machine, me, cx| {
+                machine.spawn_failed(run, failure, me, cx);
+            }),
+            Some(Owner::SetHook) => self.set_hook_answer(run, answer, now),
+            Some(Owner::Sidecar(at)) => self.sidecar_answer(at, run, answer, now),
+            Some(Owner::Remains) | None => {}
+        }
+        self.shared.remains_gone(run);
     }
 
     fn exited(&mut self, run: RunId, (exit, usage, left): (Exit, Usage, u32), now: Now) {

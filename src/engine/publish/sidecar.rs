@@ -68,3 +68,70 @@ pub(super) fn record(fact: Fact) -> Record {
         _ => unworded(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::id::Label;
+
+    #[test]
+    fn each_has_its_words() {
+        let label = Arc::new(Label {
+            process: "mesh".into(),
+            instance: "mesh".into(),
+        });
+        let label = || Arc::clone(&label);
+        let took = Duration::from_secs(2);
+        let why = || "status 503".into();
+        let timed_out = |then| Fact::SidecarTimedOut {
+            label: label(),
+            then,
+            took,
+            why: why(),
+        };
+        let facts = [
+            Fact::SidecarReady {
+                label: label(),
+                took,
+            },
+            Fact::SidecarStillWaiting {
+                label: label(),
+                why: Some(why()),
+            },
+            Fact::SidecarStillWaiting {
+                label: label(),
+                why: None,
+            },
+            timed_out(OnTimeout::Fail),
+            timed_out(OnTimeout::Start),
+            Fact::SidecarQuit {
+                label: label(),
+                failure: None,
+            },
+            Fact::SidecarQuit {
+                label: label(),
+                failure: Some("status 404".to_owned()),
+            },
+            Fact::SidecarIsNative { label: label() },
+        ];
+        let said: String = facts
+            .into_iter()
+            .map(crate::engine::publish::record)
+            .map(|record| format!("{} {}\n", record.level, record.message))
+            .collect();
+        expect_test::expect![[r#"
+            info sidecar ready after 2.0s
+            warn still waiting for this sidecar: status 503
+            warn still waiting for this sidecar: no answer
+            error sidecar not ready in 2.0s: status 503
+            warn sidecar not ready in 2.0s: status 503; the set starts without it
+            info sidecar told to quit
+            warn sidecar told to quit, which is not confirmed: status 404
+            info a native sidecar: Kubernetes ends it, so it is not told to quit
+        "#]]
+        .assert_eq(&said);
+    }
+}

@@ -60,3 +60,80 @@ fn check_probe(probe: &Probe, path: &FieldPath, problems: &mut Vec<Problem>) {
         problems.push(Problem::error(path, message).help("remove it"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::plan::tests::set;
+    use crate::domain::plan::validate::validate;
+
+    /// What is wrong with a set of these sidecars.
+    fn problems(sidecars: &str) -> Vec<String> {
+        let body = format!("processes: [{{name: app, command: [app]}}]\nsidecars: [{sidecars}]");
+        let problems = validate(&set(&body).spec);
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn good_ones_have_no_problems() {
+        for sidecar in [
+            "{name: s, preset: Istio}",
+            "{name: s, preset: Linkerd, quit: OnCompletion}",
+            "{name: s, preset: CloudSqlProxy, onTimeout: Start, startupProbe: {exec: {command: [test, -e, x]}}}",
+            "{name: s, startupProbe: {tcpSocket: {port: 1}, successThreshold: 1}}",
+            "{name: s, startupProbe: {grpc: {port: 1}}, quit: OnCompletion, quitHttpPost: {port: 1, path: /q}}",
+            "{name: s, startupProbe: {fastCgi: {address: '127.0.0.1:9000'}}}",
+            "{name: s, quit: OnCompletion, quitHttpPost: {port: 1, path: quit?now=1}}",
+        ] {
+            assert_eq!(problems(sidecar), Vec::<String>::new(), "{sidecar}");
+        }
+    }
+
+    #[test]
+    fn each_rule_has_its_words() {
+        let probe = "spec.sidecars[0].startupProbe";
+        for (sidecar, wanted) in [
+            (
+                "{name: s, startupProbe: {tcpSocket: {port: 1}}, quit: OnCompletion}",
+                "spec.sidecars[0].quit: OnCompletion, but nothing says how it is told to quit\n  help: write quitHttpPost, or a preset that knows".to_owned(),
+            ),
+            (
+                "{name: s, preset: Istio, quitHttpPost: {port: 1, path: /q}}",
+                "warning: spec.sidecars[0].quitHttpPost: is never sent: quit is Never\n  help: write `quit: OnCompletion`, or remove this".to_owned(),
+            ),
+            (
+                "{name: s, startupProbe: {notify: {}}}",
+                format!("{probe}.notify: a sidecar is no process of podinit, so nobody hears what it says of itself\n  help: ask it: httpGet, tcpSocket, grpc, fastCgi or exec"),
+            ),
+            (
+                "{name: s, startupProbe: {httpGet: {path: /}}}",
+                format!("{probe}.httpGet: expected a port"),
+            ),
+            (
+                "{name: s, startupProbe: {tcpSocket: {port: 1}, successThreshold: 2}}",
+                format!("{probe}.successThreshold: expected 1, found 2: only a readinessProbe can ask for more"),
+            ),
+            (
+                "{name: s, startupProbe: {tcpSocket: {port: 1}, terminationGracePeriodSeconds: 2}}",
+                format!("{probe}.terminationGracePeriodSeconds: podinit does not stop a sidecar, so it has no grace period\n  help: remove it"),
+            ),
+            (
+                "{name: s, preset: Istio, quit: OnCompletion, quitHttpPost: {port: 1, path: '/a b'}}",
+                "spec.sidecars[0].quitHttpPost.path: expected a path without spaces, control characters, `#` and letters outside ASCII: write them as %20 and so on".to_owned(),
+            ),
+        ] {
+            assert_eq!(problems(sidecar), [wanted], "{sidecar}");
+        }
+    }
+
+    #[test]
+    fn what_the_loader_looks_at_is_looked_at_here_too() {
+        let mut set =
+            set("processes: [{name: app, command: [app]}]\nsidecars: [{name: s, preset: Istio}]");
+        set.spec.sidecars[0].preset = None;
+        let problems = validate(&set.spec);
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let wanted =
+            "spec.sidecars[0]: has nothing to be waited for: write a preset or a startupProbe";
+        assert_eq!(problems, [wanted]);
+    }
+}
