@@ -250,10 +250,10 @@ fn sidecars_stand_before_everything_in_every_form() {
         out
     };
     let rows = "shop: the start, in 1 wave
-        istio-proxy (sidecar)  ready within 60s, else exit 69; told to quit when the set ends by itself
-        log (sidecar)          not waited for; told to quit when the set ends by itself
+        istio-proxy (sidecar)  ready within 60s, else exit 69; quits when the set ended by itself
+        log (sidecar)          not waited for; quits when the set ended by itself
         db (sidecar)           ready within 35s or not
-     1  web
+*    1  web
 ";
     let text = drawn("text");
     assert!(text.starts_with(rows), "{text}");

@@ -57,7 +57,7 @@ impl Beside {
         }
     }
 
-    /// `ready within 60s, else 69`.
+    /// `ready within 60s, else exit 69`.
     pub(super) fn in_words(&self) -> String {
         let mut words = match (self.limit, self.or_start) {
             (None, _) => "not waited for".to_owned(),
@@ -65,7 +65,7 @@ impl Beside {
             (Some(limit), true) => format!("ready within {}s or not", seconds(limit)),
         };
         if self.quits {
-            words.push_str("; told to quit when the set ends by itself");
+            words.push_str("; quits when the set ended by itself");
         }
         words
     }

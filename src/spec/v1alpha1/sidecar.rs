@@ -20,8 +20,8 @@ pub struct Sidecar {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<SidecarPreset>,
 
-    /// Says when it is ready; failureThreshold times periodSeconds is the longest wait. Without notify. By default the
-    /// preset's: every second for a minute.
+    /// Says when it is ready; failureThreshold times periodSeconds is the longest wait. By default the preset's, every
+    /// second for a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub startup_probe: Option<Probe>,
 

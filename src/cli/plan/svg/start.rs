@@ -1,4 +1,4 @@
-//! The start: one row a sidecar, then one row a process, a stripe a wave, an arrow from each process to those that wait for it.
+//! The start: one row a sidecar, then one a process, a stripe a wave, an arrow from each process to those that wait for it.
 
 use std::fmt::Write as _;
 
