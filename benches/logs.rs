@@ -214,8 +214,8 @@ fn through_podinit(format: LogFormat, lines: Lines, bytes: usize, sink: OwnedFd)
     let (stdout, write) = io::pipe()?;
     let (stderr, _) = io::pipe()?;
     let pipes = LogPipes {
-        stdout: stdout.into(),
-        stderr: stderr.into(),
+        stdout: Arc::new(stdout.into()),
+        stderr: Arc::new(stderr.into()),
     };
     pipeline.open(RunId(1), &Arc::new(label), &Arc::new(rule), pipes);
     producer(lines, bytes, write.into())?.wait()?;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use podinit::domain::event::Event;
 use podinit::domain::id::RunId;
-use podinit::domain::plan::{FastCgiAddress, HttpGet, Request};
+use podinit::domain::plan::{FastCgiAddress, HttpMethod, HttpRequest, Request};
 use podinit::ports::Requests as _;
 use podinit::probe::Client;
 use tokio::sync::mpsc;
@@ -138,7 +138,8 @@ fn main() {
         },
         seconds,
     );
-    let get = HttpGet {
+    let get = HttpRequest {
+        method: HttpMethod::Get,
         https: false,
         host: host.clone(),
         port: http.unwrap_or_else(|| server(|stream| answer(stream, PAGE))),

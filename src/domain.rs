@@ -25,4 +25,5 @@ pub mod health;
 pub mod hook;
 pub mod process;
 pub mod shutdown;
+pub mod sidecar;
 pub mod system;

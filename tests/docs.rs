@@ -54,6 +54,7 @@ sessions! {
     stopping_is_true: "docs/stop.md";
     health_is_true: "docs/health.md";
     changing_is_true: "docs/changes.md";
+    sidecars_are_true: "docs/sidecars.md";
     logs_are_true: "docs/logs.md";
     running_is_true: "docs/running.md";
     checking_is_true: "docs/check.md";

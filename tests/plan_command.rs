@@ -98,6 +98,7 @@ fn json_has_the_documented_shape() {
         "problems": [],
         "name": "shop",
         "start": {
+            "sidecars": [],
             "waves": [["one"], ["two"], ["db"], ["web"]],
             "longest": ["one", "two", "db", "web"],
             "processes": [
@@ -235,5 +236,51 @@ fn a_grace_period_has_bounds() {
     for grace in ["-1", "86401", "30s", ""] {
         let (_, err, code) = plan(&[&format!("--grace={grace}")], &set("{}"));
         assert_eq!(code, Some(64), "{grace}: {err}");
+    }
+}
+
+#[test]
+fn sidecars_stand_before_everything_in_every_form() {
+    let spec = set(
+        "sidecars: [{name: istio-proxy, preset: Istio, quit: OnCompletion}, {name: log, quit: OnCompletion, quitHttpPost: {port: 1, path: /q}}, {name: db, startupProbe: {tcpSocket: {port: 1}, initialDelaySeconds: 5}, onTimeout: Start}]\n  processes: [{name: web, command: [a]}]",
+    );
+    let drawn = |form| {
+        let (out, err, code) = plan(&["-o", form], &spec);
+        assert_eq!((err.as_str(), code), ("", Some(0)));
+        out
+    };
+    let rows = "shop: the start, in 1 wave
+        istio-proxy (sidecar)  ready within 60s, else exit 69; quits when the set ended by itself
+        log (sidecar)          not waited for; quits when the set ended by itself
+        db (sidecar)           ready within 35s or not
+*    1  web
+";
+    let text = drawn("text");
+    assert!(text.starts_with(rows), "{text}");
+    assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+    let json: Value = serde_json::from_str(&drawn("json")).unwrap();
+    let expected = serde_json::json!([
+        {"name": "istio-proxy", "limitSeconds": 60.0, "onTimeout": "Fail", "quit": "OnCompletion"},
+        {"name": "log", "limitSeconds": null, "onTimeout": "Fail", "quit": "OnCompletion"},
+        {"name": "db", "limitSeconds": 35.0, "onTimeout": "Start", "quit": "Never"},
+    ]);
+    assert_eq!(json["start"]["sidecars"], expected);
+    let chart = drawn("mermaid");
+    let begin = "flowchart LR
+  subgraph w0 [\"sidecars\"]
+    s0{{\"istio-proxy\"}}
+    s1{{\"log\"}}
+    s2{{\"db\"}}
+  end
+";
+    assert!(chart.contains(begin), "{chart}");
+    assert!(chart.contains("  w0 ==> w1\n"), "{chart}");
+    let picture = drawn("svg");
+    for words in [
+        ">istio-proxy (sidecar)<",
+        ">ready within 35s or not<",
+        ">web<",
+    ] {
+        assert!(picture.contains(words), "{picture}");
     }
 }

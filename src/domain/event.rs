@@ -95,6 +95,11 @@ pub enum Event {
         /// Which version of the spec.
         object: ObjectVersion,
     },
+    /// These containers of the pod are native sidecars (init containers with restartPolicy Always). May come at any time.
+    NativeSidecars {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Answers [`super::effect::Effect::EndOrphans`]: podinit has no child of any kind.
     Childless,
     /// So many processes that nobody started by name were reaped in this turn.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::event::Refusal;
 use super::exit::{Exit, SpawnFailure, Usage};
 use super::id::Label;
-use super::plan::{GraceSource, Origin, ProbeKind, SignalTarget};
+use super::plan::{GraceSource, OnTimeout, Origin, ProbeKind, SignalTarget};
 use super::shutdown::report::StopReport;
 use super::signal::Signal;
 
@@ -51,6 +51,43 @@ pub enum Fact {
         origin: Origin,
         /// How long it had.
         limit: Duration,
+    },
+    /// A sidecar is ready.
+    SidecarReady {
+        /// Which.
+        label: Arc<Label>,
+        /// Since the wait began.
+        took: Duration,
+    },
+    /// The set still waits for a sidecar.
+    SidecarStillWaiting {
+        /// Which.
+        label: Arc<Label>,
+        /// What it last said; `None`: nothing.
+        why: Option<Arc<str>>,
+    },
+    /// A sidecar was not ready in time.
+    SidecarTimedOut {
+        /// Which.
+        label: Arc<Label>,
+        /// What follows.
+        then: OnTimeout,
+        /// Since the wait began.
+        took: Duration,
+        /// What it last said.
+        why: Arc<str>,
+    },
+    /// A sidecar was told to quit.
+    SidecarQuit {
+        /// Which.
+        label: Arc<Label>,
+        /// Why that is not confirmed; `None`: it is.
+        failure: Option<String>,
+    },
+    /// A sidecar that was to be told to quit is a native one: Kubernetes ends it.
+    SidecarIsNative {
+        /// Which.
+        label: Arc<Label>,
     },
     /// A signal that has no meaning (yet) came.
     SignalIgnored {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use self::check::{Change, Checker};
 use self::notify::Statement;
-use super::exit::Exit;
 use super::hook::Answer;
 use super::id::RunId;
 use super::plan::{ProbeKind, Probes};
@@ -165,12 +164,8 @@ impl Health {
 
     /// The check in flight was answered.
     pub fn answer(&mut self, run: RunId, answer: Answer, cx: &mut Context<'_>) -> Verdict {
-        let answer = match answer {
-            Answer::Spawned => return Verdict::Same,
-            Answer::Exited(Exit::Code(0)) => Ok(()),
-            Answer::Exited(exit) => Err(exit.to_string()),
-            Answer::SpawnFailed(failure) => Err(failure.to_string()),
-            Answer::Responded(result) => result,
+        let Some(answer) = answer.verdict() else {
+            return Verdict::Same;
         };
         let Some(checker) = self.flying(run) else {
             return Verdict::Same;

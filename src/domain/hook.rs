@@ -67,6 +67,19 @@ pub enum Answer {
     Responded(Result<(), String>),
 }
 
+impl Answer {
+    /// What it says about what was asked; `None`: nothing yet.
+    pub fn verdict(self) -> Option<Result<(), String>> {
+        match self {
+            Answer::Spawned => None,
+            Answer::Exited(Exit::Code(0)) => Some(Ok(())),
+            Answer::Exited(exit) => Some(Err(exit.to_string())),
+            Answer::SpawnFailed(failure) => Some(Err(failure.to_string())),
+            Answer::Responded(result) => Some(result),
+        }
+    }
+}
+
 impl HookRun {
     /// Begins the first attempt. `of` is whose hook it is; `latest` is when it is cut whatever its timeout says.
     pub fn begin(hook: Arc<Hook>, of: Arc<str>, latest: Mono, cx: &mut Context<'_>) -> HookRun {
@@ -117,12 +130,10 @@ impl HookRun {
 
     /// Takes what happened to the attempt in flight.
     pub fn answer(&mut self, answer: Answer, cx: &mut Context<'_>) -> Progress {
-        match answer {
-            Answer::Spawned => Progress::Pending,
-            Answer::SpawnFailed(failure) => self.attempt_failed(failure.to_string(), cx),
-            Answer::Exited(Exit::Code(0)) | Answer::Responded(Ok(())) => self.succeeded(cx),
-            Answer::Exited(exit) => self.attempt_failed(exit.to_string(), cx),
-            Answer::Responded(Err(why)) => self.attempt_failed(why, cx),
+        match answer.verdict() {
+            None => Progress::Pending,
+            Some(Ok(())) => self.succeeded(cx),
+            Some(Err(why)) => self.attempt_failed(why, cx),
         }
     }
 

@@ -9,7 +9,10 @@ use super::id::{InstanceId, Label, ProcessId};
 use super::signal::Signal;
 use crate::spec::units::IntOrPercent;
 
-pub use probe::{Check, FastCgiAddress, HttpGet, Probe, ProbeKind, Probes, Request};
+pub use probe::{
+    Check, FastCgiAddress, HttpMethod, HttpRequest, Probe, ProbeKind, Probes, Request,
+};
+pub use sidecar::{OnTimeout, Sidecar};
 
 pub mod diff;
 pub mod graph;
@@ -18,6 +21,7 @@ pub mod merge;
 pub mod probe;
 pub mod resolve;
 pub mod revision;
+pub mod sidecar;
 #[cfg(test)]
 pub(super) mod tests;
 pub mod validate;
@@ -41,6 +45,8 @@ pub struct Plan {
     pub notify_socket: Option<Arc<str>>,
     /// Made before anything starts, in this order.
     pub directories: Vec<Directory>,
+    /// Containers beside ours that the set waits for before anything else, in the order of the spec.
+    pub sidecars: Vec<Arc<Sidecar>>,
     /// Init processes in the order of the spec, then processes. Disabled ones are left out.
     pub processes: Vec<Process>,
 }

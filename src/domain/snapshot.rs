@@ -6,6 +6,7 @@ use super::event::Refusal;
 use super::id::Label;
 use super::plan::{Kind, ObjectVersion, Origin, Rollout, Traffic};
 use super::process::phase::{PhaseKind, RunEnd, StopReason};
+use super::sidecar::State as SidecarState;
 use super::time::Wall;
 
 /// The whole set.
@@ -23,8 +24,21 @@ pub struct Snapshot {
     pub gone: bool,
     /// Which spec is in force, and what becomes of a newer one.
     pub spec: SpecView,
+    /// The sidecars that the start waits for, in the order of the plan.
+    pub sidecars: Vec<SidecarView>,
     /// Init processes, then processes, in the order of the plan.
     pub processes: Vec<Arc<ProcessView>>,
+}
+
+/// A sidecar that the start waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SidecarView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it is ready.
+    pub state: SidecarState,
+    /// What it last said when it is not.
+    pub message: Option<Arc<str>>,
 }
 
 /// Which spec is in force, and what becomes of a newer one.

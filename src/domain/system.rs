@@ -1,6 +1,6 @@
 //! The whole set as one machine: `step(event, now)` gives effects and facts, `next_deadline()` the next tick.
 //!
-//! [`start`] opens the stages (preStart hooks, init processes, processes, postStart hooks), [`stop`] runs the stop,
+//! [`start`] opens the stages (sidecars, preStart hooks, init processes, processes, postStart hooks), [`stop`] runs the stop,
 //! [`board`] counts what dependents wait for, [`outcome`] finds the exit code. Every event is about one instance or one
 //! hook; what changes there is counted on the board, and the board says who is affected: a step costs O(log n).
 
@@ -13,11 +13,12 @@ use self::change::Changes;
 use self::context::{Context, Outbox, Owner, Shared, Timer};
 use self::hooks::SetHookRun;
 use self::outcome::Verdict;
+use self::sidecars::Sidecars;
 use self::stop::Stop;
 use self::view::{Glance, View};
 use super::effect::Effect;
 use super::event::{Event, LoadFailure};
-use super::exit::{Exit, Usage};
+use super::exit::{Exit, SpawnFailure, Usage};
 use super::fact::Fact;
 use super::hook::Answer;
 use super::id::{InstanceId, Label, ProcessId, RunId};
@@ -32,6 +33,7 @@ mod change;
 pub mod context;
 mod hooks;
 mod outcome;
+mod sidecars;
 mod start;
 mod stop;
 #[cfg(test)]
@@ -67,6 +69,8 @@ pub struct Config {
 enum Stage {
     /// No plan yet.
     Loading,
+    /// The sidecars are waited for.
+    Sidecars,
     /// preStart hooks of the set.
     PreStart,
     /// Init processes.
@@ -134,6 +138,7 @@ pub struct System {
     work: VecDeque<ProcessId>,
     view: View,
     changes: Changes,
+    sidecars: Sidecars,
 }
 
 impl System {
@@ -158,6 +163,7 @@ impl System {
             work: VecDeque::new(),
             view: View::default(),
             changes: Changes::default(),
+            sidecars: Sidecars::default(),
         }
     }
 
@@ -211,22 +217,9 @@ impl System {
                     });
                 }
                 Some(Owner::SetHook) => self.set_hook_answer(run, Answer::Spawned, now),
-                Some(Owner::Remains) | None => {}
+                Some(Owner::Sidecar(_) | Owner::Remains) | None => {}
             },
-            Event::SpawnFailed { run, failure } => {
-                match self.owner(run) {
-                    Some(Owner::Unit(unit)) => {
-                        self.with_unit(unit, now, |machine, me, cx| {
-                            machine.spawn_failed(run, failure, me, cx);
-                        });
-                    }
-                    Some(Owner::SetHook) => {
-                        self.set_hook_answer(run, Answer::SpawnFailed(failure), now);
-                    }
-                    Some(Owner::Remains) | None => {}
-                }
-                self.shared.remains_gone(run);
-            }
+            Event::SpawnFailed { run, failure } => self.spawn_failed(run, failure, now),
             Event::Exited {
                 run,
                 exit,
@@ -248,14 +241,17 @@ impl System {
                         machine.aside(run, answer, me, cx);
                     }),
                     Some(Owner::SetHook) => self.set_hook_answer(run, answer, now),
+                    Some(Owner::Sidecar(at)) => self.sidecar_answer(at, run, answer, now),
                     Some(Owner::Remains) | None => {}
                 }
             }
-            Event::Said { run, text } => {
-                if let Some(Owner::Unit(unit)) = self.owner(run) {
+            Event::Said { run, text } => match self.owner(run) {
+                Some(Owner::Unit(unit)) => {
                     self.with_unit(unit, now, |machine, _, cx| machine.said(run, text, cx));
                 }
-            }
+                Some(Owner::Sidecar(at)) => self.sidecar_said(at, run, text),
+                Some(Owner::SetHook | Owner::Remains) | None => {}
+            },
             Event::Notified { run, text } => {
                 if let Some(Owner::Unit(unit)) = self.owner(run) {
                     self.with_unit(unit, now, |machine, me, cx| {
@@ -271,6 +267,7 @@ impl System {
             Event::Changed(plan) => self.change(plan, now),
             Event::ChangeRefused { refusal } => self.change_refused(refusal),
             Event::Admitted { object } => self.admitted(&object, now),
+            Event::NativeSidecars { names } => self.know_natives(names),
             Event::Childless => self.childless(now),
             Event::OrphansReaped(count) => self.orphans += u64::from(count),
             Event::Tick => self.tick(now),
@@ -283,6 +280,19 @@ impl System {
             self.shared.late += 1;
         }
         owner
+    }
+
+    fn spawn_failed(&mut self, run: RunId, failure: SpawnFailure, now: Now) {
+        let answer = Answer::SpawnFailed(failure);
+        match self.owner(run) {
+            Some(Owner::Unit(unit)) => self.with_unit(unit, now, |machine, me, cx| {
+                machine.spawn_failed(run, failure, me, cx);
+            }),
+            Some(Owner::SetHook) => self.set_hook_answer(run, answer, now),
+            Some(Owner::Sidecar(at)) => self.sidecar_answer(at, run, answer, now),
+            Some(Owner::Remains) | None => {}
+        }
+        self.shared.remains_gone(run);
     }
 
     fn exited(&mut self, run: RunId, (exit, usage, left): (Exit, Usage, u32), now: Now) {
@@ -305,6 +315,10 @@ impl System {
             Some(Owner::SetHook) => {
                 self.shared.hook_exited(run, left, now.mono);
                 self.set_hook_answer(run, Answer::Exited(exit), now);
+            }
+            Some(Owner::Sidecar(at)) => {
+                self.shared.hook_exited(run, left, now.mono);
+                self.sidecar_answer(at, run, Answer::Exited(exit), now);
             }
             Some(Owner::Remains) => self.shared.remains_exited(run, left, now.mono),
             None => {}
@@ -385,6 +399,7 @@ impl System {
                     self.set_hook_armed = Mono::NEVER;
                     self.set_hook_tick(now);
                 }
+                Timer::Sidecar(at) => self.sidecar_tick(at, now),
                 Timer::Drain => self.drain_tick(now),
                 Timer::Stop => self.stop_tick(now),
                 Timer::Change => self.change_tick(now),
@@ -423,7 +438,9 @@ impl System {
     fn advance(&mut self, now: Now) -> bool {
         match self.stage {
             Stage::Loading | Stage::Over => false,
-            Stage::PreStart | Stage::Init | Stage::Main => self.advance_start(now),
+            Stage::Sidecars | Stage::PreStart | Stage::Init | Stage::Main => {
+                self.advance_start(now)
+            }
             Stage::Stopping => self.advance_stop(now),
         }
     }

@@ -12,6 +12,7 @@ use crate::ports::{Level, Record, Value};
 mod change;
 mod health;
 pub mod report;
+mod sidecar;
 
 type Fields = Vec<(&'static str, Value)>;
 
@@ -23,6 +24,11 @@ pub fn record(fact: Fact) -> Record {
         | Fact::ChangeRefused(_)
         | Fact::ChangeDone { .. }
         | Fact::ChangeReverted { .. } => change::record(fact),
+        Fact::SidecarReady { .. }
+        | Fact::SidecarStillWaiting { .. }
+        | Fact::SidecarTimedOut { .. }
+        | Fact::SidecarQuit { .. }
+        | Fact::SidecarIsNative { .. } => sidecar::record(fact),
         Fact::PlanAccepted { .. }
         | Fact::SignalIgnored { .. }
         | Fact::AllStarted { .. }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::domain::plan::{Kind, Traffic};
 use crate::domain::process::phase::PhaseKind;
-use crate::domain::snapshot::{InstanceView, ProcessView, Snapshot};
+use crate::domain::sidecar::State;
+use crate::domain::snapshot::{InstanceView, ProcessView, SidecarView, Snapshot};
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +65,10 @@ struct Line<'a> {
 /// Whether the start is over.
 pub(super) fn startup(snapshot: &Snapshot, verbose: bool) -> Verdict {
     let mut lines = vec![plan(snapshot)];
+    lines.extend(snapshot.sidecars.iter().map(sidecar));
+    let waits = waits(snapshot);
     for process in &snapshot.processes {
-        lines.extend(instances(process, Check::Startup));
+        lines.extend(instances(process, Check::Startup, waits.as_deref()));
     }
     verdict(Check::Startup, snapshot.started, lines, verbose)
 }
@@ -77,11 +80,13 @@ pub(super) fn ready(snapshot: &Snapshot, verbose: bool) -> Verdict {
         plan(snapshot),
         deciding("shutdown", stopping.map(|why| format!("stopping on {why}"))),
     ];
+    lines.extend(snapshot.sidecars.iter().map(sidecar));
+    let waits = waits(snapshot);
     for process in &snapshot.processes {
         if let Some(why) = &process.marks_unready {
             lines.push(deciding(&process.name, Some(why.to_string())));
         }
-        lines.extend(instances(process, Check::Ready));
+        lines.extend(instances(process, Check::Ready, waits.as_deref()));
     }
     verdict(Check::Ready, snapshot.ready, lines, verbose)
 }
@@ -89,8 +94,9 @@ pub(super) fn ready(snapshot: &Snapshot, verbose: bool) -> Verdict {
 /// Whether podinit itself works: `engine` is why it does not.
 pub(super) fn live(engine: Option<&'static str>, snapshot: &Snapshot, verbose: bool) -> Verdict {
     let mut lines = vec![deciding("engine", engine.map(str::to_owned))];
+    let waits = waits(snapshot);
     for process in &snapshot.processes {
-        lines.extend(instances(process, Check::Live));
+        lines.extend(instances(process, Check::Live, waits.as_deref()));
     }
     verdict(Check::Live, engine.is_none(), lines, verbose)
 }
@@ -156,7 +162,41 @@ fn plan(snapshot: &Snapshot) -> Line<'_> {
     deciding("plan", (!snapshot.loaded).then_some(loading))
 }
 
-fn instances(process: &ProcessView, check: Check) -> impl Iterator<Item = Line<'_>> {
+/// One that was not ready in time holds nobody back any more: the set started without it.
+fn sidecar(sidecar: &SidecarView) -> Line<'_> {
+    let said = sidecar.message.as_deref().unwrap_or("no answer yet");
+    Line {
+        name: &sidecar.name,
+        why: match sidecar.state {
+            State::Waiting => Some(format!("startupProbe: {}", in_one_line(said))),
+            State::TimedOut => Some(format!("was not in time: {}", in_one_line(said))),
+            State::Ready => None,
+        },
+        decides: sidecar.state != State::TimedOut,
+        remark: " (sidecar)",
+        said: None,
+    }
+}
+
+/// What those wait for who wait at all, while there are sidecars that are not ready.
+fn waits(snapshot: &Snapshot) -> Option<String> {
+    let waiting = |one: &&SidecarView| one.state == State::Waiting;
+    let names: Vec<&str> = (snapshot.sidecars.iter().filter(waiting))
+        .map(|one| &*one.name)
+        .collect();
+    let word = match names.len() {
+        0 => return None,
+        1 => "sidecar",
+        _ => "sidecars",
+    };
+    Some(format!("waits for {word} {}", names.join(", ")))
+}
+
+fn instances<'s>(
+    process: &'s ProcessView,
+    check: Check,
+    waits: Option<&'s str>,
+) -> impl Iterator<Item = Line<'s>> {
     let (decides, remark) = match (check, process.kind, process.traffic) {
         (Check::Live, ..) => (false, ""),
         (_, Kind::Init { .. }, _) => (true, " (init process)"),
@@ -175,7 +215,7 @@ fn instances(process: &ProcessView, check: Check) -> impl Iterator<Item = Line<'
         };
         Line {
             name: &instance.label.instance,
-            why: (!is_fine).then(|| why(instance)),
+            why: (!is_fine).then(|| why(instance, waits)),
             decides,
             remark,
             said: instance.message.clone().filter(|_| is_fine),
@@ -183,14 +223,18 @@ fn instances(process: &ProcessView, check: Check) -> impl Iterator<Item = Line<'
     })
 }
 
+/// An answer has one line for each thing.
+fn in_one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
 /// Why an instance is not as it should be: what it says of itself, else where it is.
-fn why(instance: &InstanceView) -> String {
+fn why(instance: &InstanceView, waits: Option<&str>) -> String {
     if let Some(message) = &instance.message {
-        // An answer has one line for each instance.
-        return message.replace(['\n', '\r'], " ");
+        return in_one_line(message);
     }
     let where_it_is = match instance.phase {
-        PhaseKind::Waiting => "waits for its dependencies",
+        PhaseKind::Waiting => waits.unwrap_or("waits for its dependencies"),
         PhaseKind::PreStart => "its preStart hook runs",
         PhaseKind::Spawning => "is being started",
         PhaseKind::Running => "runs, and is not as far yet",

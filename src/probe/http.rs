@@ -1,5 +1,5 @@
 //! The HTTP GET request, as the kubelet makes it (`pkg/probe/http` of Kubernetes): 200 to 399 passes, a redirect is
-//! followed on the same host, one to another host passes.
+//! followed on the same host, one to another host passes. And a POST, which is an order: 200 to 299 passes.
 
 mod headers;
 mod location;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::location::{Next, Target};
 use super::{Context, connect, driven, tls};
-use crate::domain::plan::HttpGet;
+use crate::domain::plan::{HttpMethod, HttpRequest};
 
 /// Requests made at most, with those that redirects ask for.
 const REQUESTS: usize = 10;
@@ -76,13 +76,13 @@ fn tls_words(error: &io::Error) -> String {
 }
 
 /// Asks, and follows redirects on the same host.
-pub(super) async fn ask(cx: &Context, get: &HttpGet) -> Result<(), Error> {
+pub(super) async fn ask(cx: &Context, get: &HttpRequest) -> Result<(), Error> {
     let mut target = Target::first(get);
     let mut host = headers::given_host(get).map(str::to_owned);
     let mut referer = None;
     for _ in 0..REQUESTS {
         let request = headers::request(&target, host.as_deref(), get, referer.as_deref())?;
-        let Some((next, absolute)) = exchange(cx, &target, request, &get.host).await? else {
+        let Some((next, absolute)) = exchange(cx, &target, request, get).await? else {
             return Ok(());
         };
         // A Host header of the spec's own is kept as long as the server does not name a host itself.
@@ -100,7 +100,7 @@ async fn exchange(
     cx: &Context,
     target: &Target,
     request: Request<Empty<Bytes>>,
-    first_host: &str,
+    wanted: &HttpRequest,
 ) -> Result<Option<(Target, bool)>, Error> {
     let stream = connect::tcp(cx, &target.host, target.port).await?;
     let io: Pin<Box<dyn Stream>> = if target.https {
@@ -120,7 +120,7 @@ async fn exchange(
         let answer = sender.send_request(request).await.map_err(Error::Speak)?;
         let place = answer.headers().get(LOCATION);
         let place = place.map_or(&b""[..], |place| place.as_bytes());
-        let next = judge(target, first_host, answer.status(), place)?;
+        let next = judge(target, wanted, answer.status(), place)?;
         if next.is_none() {
             read(answer.into_body()).await.map_err(Error::Body)?;
         }
@@ -137,13 +137,20 @@ impl<S: AsyncRead + AsyncWrite> Stream for S {}
 /// What an answer means: pass (`None`), ask elsewhere, or fail.
 fn judge(
     target: &Target,
-    first_host: &str,
+    wanted: &HttpRequest,
     status: StatusCode,
     place: &[u8],
 ) -> Result<Option<(Target, bool)>, Error> {
+    if wanted.method == HttpMethod::Post {
+        // A redirect says that nothing was done here.
+        return match status.as_u16() {
+            200..=299 => Ok(None),
+            _ => Err(Error::Status(status)),
+        };
+    }
     let redirects = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
     if redirects && !place.is_empty() {
-        return Ok(match location::resolve(target, first_host, place)? {
+        return Ok(match location::resolve(target, &wanted.host, place)? {
             Next::Elsewhere => None,
             Next::Here { target, absolute } => Some((target, absolute)),
         });

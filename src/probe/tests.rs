@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
 use super::*;
-use crate::domain::plan::{FastCgiAddress, HttpGet};
+use crate::domain::plan::{FastCgiAddress, HttpMethod, HttpRequest};
 
 /// What no test waits for.
 pub(super) const LONG: Duration = Duration::from_secs(20);
@@ -141,7 +141,8 @@ fn a_server_that_never_answers_is_given_up_and_its_connection_closed() {
     let (port, told) = silent();
     let host = "127.0.0.1".to_owned();
     let get = |https| {
-        Request::Http(HttpGet {
+        Request::Http(HttpRequest {
+            method: HttpMethod::Get,
             https,
             host: host.clone(),
             port,
@@ -285,7 +286,8 @@ fn many_requests_at_once_are_all_answered() {
     });
     let (sender, mut mailbox) = mpsc::channel(16);
     let mut client = Client::new(sender);
-    let request = Arc::new(Request::Http(HttpGet {
+    let request = Arc::new(Request::Http(HttpRequest {
+        method: HttpMethod::Get,
         https: false,
         host: "127.0.0.1".to_owned(),
         port,

@@ -1,21 +1,24 @@
-//! What is drawn, whatever the form: waves with their conditions, and the stages of the stop in words and times.
+//! What is drawn, whatever the form: sidecars, waves with their conditions, and the stages of the stop in words and times.
 
 use std::time::Duration;
 
 use crate::domain::id::ProcessId;
 use crate::domain::plan::Condition;
 use crate::domain::plan::graph::{Cause, StartGraph};
+use crate::domain::plan::resolve::sidecar_probe;
 use crate::domain::shutdown::fit::{Fit, Grace};
 use crate::domain::shutdown::outline::StageKind;
 use crate::domain::shutdown::table::seconds;
 use crate::domain::shutdown::timeline::{Bar, Timeline};
-use crate::spec::v1alpha1::ProcessSet;
+use crate::spec::v1alpha1::{self as wire, ProcessSet};
 
 /// A plan, ready to be drawn.
 #[derive(Debug)]
 pub(super) struct Drawing {
     /// The name of the set.
     pub(super) name: String,
+    /// What is waited for before the first wave.
+    pub(super) sidecars: Vec<Beside>,
     /// Enabled processes, in the order of the waves.
     pub(super) starts: Vec<Start>,
     /// How many waves there are.
@@ -26,6 +29,46 @@ pub(super) struct Drawing {
     pub(super) fit: Fit,
     /// Its stages in the order in which they begin.
     pub(super) stages: Vec<StageLine>,
+}
+
+/// A sidecar.
+#[derive(Debug)]
+pub(super) struct Beside {
+    pub(super) name: String,
+    /// For so long it is waited for; `None`: not at all.
+    pub(super) limit: Option<Duration>,
+    /// The set starts without it.
+    pub(super) or_start: bool,
+    /// It is told to quit when the set ends by itself.
+    pub(super) quits: bool,
+}
+
+impl Beside {
+    fn of(sidecar: &wire::Sidecar) -> Beside {
+        let limit = sidecar_probe(sidecar).map(|probe| {
+            let checks = u64::from(probe.period_seconds) * u64::from(probe.failure_threshold);
+            Duration::from_secs(u64::from(probe.initial_delay_seconds) + checks)
+        });
+        Beside {
+            name: sidecar.name.clone(),
+            limit,
+            or_start: sidecar.on_timeout == wire::OnTimeout::Start,
+            quits: sidecar.quit == wire::QuitPolicy::OnCompletion,
+        }
+    }
+
+    /// `ready within 60s, else exit 69`.
+    pub(super) fn in_words(&self) -> String {
+        let mut words = match (self.limit, self.or_start) {
+            (None, _) => "not waited for".to_owned(),
+            (Some(limit), false) => format!("ready within {}s, else exit 69", seconds(limit)),
+            (Some(limit), true) => format!("ready within {}s or not", seconds(limit)),
+        };
+        if self.quits {
+            words.push_str("; quits when the set ended by itself");
+        }
+        words
+    }
 }
 
 /// A process at the start.
@@ -102,6 +145,7 @@ impl Drawing {
         let fit = Fit::of(spec, grace);
         Drawing {
             name: set.metadata.name.clone().unwrap_or_default(),
+            sidecars: spec.sidecars.iter().map(Beside::of).collect(),
             starts,
             waves: waves.len(),
             way: way.iter().map(|process| place[process.index()]).collect(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::drawing::{Drawing, StageLine, Start, condition_name};
+use super::drawing::{Beside, Drawing, StageLine, Start, condition_name};
 use crate::domain::plan::Traffic;
 use crate::domain::plan::graph::Cause;
 use crate::domain::shutdown::outline::StageKind;
@@ -27,9 +27,19 @@ struct Plan<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct StartPart<'a> {
+    sidecars: Vec<SidecarPart<'a>>,
     waves: Vec<Vec<&'a str>>,
     longest: Vec<&'a str>,
     processes: Vec<ProcessPart<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SidecarPart<'a> {
+    name: &'a str,
+    limit_seconds: Option<f64>,
+    on_timeout: &'static str,
+    quit: &'static str,
 }
 
 #[derive(Serialize)]
@@ -110,6 +120,7 @@ pub(super) fn write(
         members.map(|start| start.name.as_str()).collect()
     };
     let start = StartPart {
+        sidecars: drawing.sidecars.iter().map(sidecar).collect(),
         waves: (1..=drawing.waves).map(wave).collect(),
         longest: names(&drawing.way),
         processes: (drawing.starts.iter())
@@ -125,6 +136,19 @@ pub(super) fn write(
     };
     serde_json::to_writer_pretty(&mut *out, &plan)?;
     writeln!(out)
+}
+
+fn sidecar(sidecar: &Beside) -> SidecarPart<'_> {
+    SidecarPart {
+        name: &sidecar.name,
+        limit_seconds: sidecar.limit.map(number),
+        on_timeout: if sidecar.or_start { "Start" } else { "Fail" },
+        quit: if sidecar.quits {
+            "OnCompletion"
+        } else {
+            "Never"
+        },
+    }
 }
 
 fn process<'a>(drawing: &'a Drawing, start: &'a Start) -> ProcessPart<'a> {

@@ -18,9 +18,16 @@ pub(super) fn draw(drawing: &Drawing) -> String {
     )
 }
 
-/// A process is `p0` and so on: its name may be a word of Mermaid's.
+/// A process is `p0`, a sidecar `s0` and so on: its name may be a word of Mermaid's.
 fn flowchart(drawing: &Drawing) -> String {
     let mut out = "flowchart LR\n".to_owned();
+    if !drawing.sidecars.is_empty() {
+        out.push_str("  subgraph w0 [\"sidecars\"]\n");
+        for (at, sidecar) in drawing.sidecars.iter().enumerate() {
+            let _ = writeln!(out, "    s{at}{{{{\"{}\"}}}}", sidecar.name);
+        }
+        out.push_str("  end\n");
+    }
     for wave in 1..=drawing.waves {
         let _ = writeln!(out, "  subgraph w{wave} [\"{wave}\"]");
         for (at, start) in drawing.starts.iter().enumerate() {
@@ -43,6 +50,9 @@ fn flowchart(drawing: &Drawing) -> String {
             let _ = writeln!(out, "  p{} {line}|\"{label}\"| p{at}", wait.on);
             edges.push((wait.on, at));
         }
+    }
+    if !drawing.sidecars.is_empty() && drawing.waves > 0 {
+        out.push_str("  w0 ==> w1\n");
     }
     // The others wait for all init processes: the waves say so.
     let inits = drawing.starts.iter().filter(|start| start.init);

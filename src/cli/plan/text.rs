@@ -41,7 +41,15 @@ fn start(drawing: &Drawing, out: &mut String) {
         }
     };
     let names: Vec<String> = (0..drawing.starts.len()).map(name).collect();
-    let width = column(names.iter().map(String::as_str));
+    let beside = drawing.sidecars.iter();
+    let beside: Vec<String> = beside
+        .map(|one| format!("{} (sidecar)", one.name))
+        .collect();
+    let width = column(names.iter().chain(&beside).map(String::as_str));
+    for (sidecar, name) in drawing.sidecars.iter().zip(&beside) {
+        let words = cut(&sidecar.in_words(), WIDTH - width - 10);
+        let _ = writeln!(out, "  {:>4}  {:width$}  {words}", "", fitted(name, width));
+    }
     let mut last = 0;
     for (start, name) in drawing.starts.iter().zip(&names) {
         let wave = if start.wave == last {

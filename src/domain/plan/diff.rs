@@ -1,14 +1,15 @@
 //! What differs between the plan in force and a newer one, field by field, and what each difference does to runs.
 //!
 //! Plans are compared, not specs: a variable of the set, a file that a spec names and a default count for what they do to
-//! each process. Init processes, directories and the set's start hooks have done their work: what changes there holds from
+//! each process. Init processes, directories, the set's start hooks and the wait for sidecars have done their work: what changes there holds from
 //! the next start of the container on.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Instance, Kind, Launch, Plan, Process, Traffic};
+use super::{Instance, Kind, Launch, OnTimeout, Plan, Probe, Process, Request, Traffic};
+use crate::domain::id::Label;
 
 /// What a newer plan changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -123,6 +124,7 @@ impl Diff {
                 != (&new.hooks.pre_stop, &new.hooks.post_stop),
             "hooks",
         );
+        note(quits(old) != quits(new), "sidecars");
         let mut later = |differs: bool, field| {
             if differs {
                 self.later.push(field);
@@ -133,6 +135,7 @@ impl Diff {
                 != (&new.hooks.pre_start, &new.hooks.post_start),
             "hooks",
         );
+        later(waits(old) != waits(new), "sidecars");
         later(old.directories != new.directories, "directories");
         later(
             !same_inits(
@@ -176,6 +179,20 @@ impl Diff {
 
 /// `replicas`, where it becomes less.
 const FEWER: &str = "fewer replicas";
+
+/// Who is told to quit at the end, and how.
+fn quits(plan: &Plan) -> Vec<(&Arc<Label>, &Arc<Request>)> {
+    let all = plan.sidecars.iter();
+    all.filter_map(|one| Some((&one.label, one.quit.as_ref()?)))
+        .collect()
+}
+
+/// For whom the start waits, and how.
+fn waits(plan: &Plan) -> Vec<(&Arc<Label>, &Arc<Probe>, OnTimeout)> {
+    let all = plan.sidecars.iter();
+    all.filter_map(|one| Some((&one.label, one.probe.as_ref()?, one.on_timeout)))
+        .collect()
+}
 
 fn services(plan: &Plan) -> impl Iterator<Item = (&str, &Process)> {
     let services = plan.processes.iter();

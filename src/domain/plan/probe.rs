@@ -87,8 +87,8 @@ pub enum Check {
 /// Something asked of a server: by a probe or by a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// GET; a status of 200 to 399 is success.
-    Http(HttpGet),
+    /// HTTP; see [`HttpMethod`] for what success is.
+    Http(HttpRequest),
     /// A connection that opens is success.
     Tcp {
         /// Host to connect to; IPv6 without brackets.
@@ -128,9 +128,20 @@ pub enum FastCgiAddress {
     Unix(String),
 }
 
-/// A GET request, with the meaning of a Pod's httpGet.
+/// What an HTTP request is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpMethod {
+    /// To learn something, with the meaning of a Pod's httpGet: 200 to 399 is success, redirects are followed.
+    Get,
+    /// To have something done, once: 200 to 299 is success, and nothing is followed. The body is empty.
+    Post,
+}
+
+/// An HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpGet {
+pub struct HttpRequest {
+    /// GET or POST.
+    pub method: HttpMethod,
     /// Over TLS, without verification of the certificate, as the kubelet does it.
     pub https: bool,
     /// Host to connect to; IPv6 without brackets.

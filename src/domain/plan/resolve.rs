@@ -14,6 +14,7 @@ use super::host::HostView;
 use super::validate::validate;
 use super::{
     Directory, GraceSource, Launch, Mode, Origin, Plan, Process, Rollout, SetHooks, ShutdownTimes,
+    Sidecar,
 };
 use crate::domain::id::ProcessId;
 use crate::spec::problem::{FieldPath, Problem};
@@ -29,11 +30,13 @@ pub(super) mod limits;
 mod logging;
 mod probes;
 mod process;
+mod sidecars;
 
 pub use command::command_plan;
 pub use env::is_wiring;
 pub use files::files_needed;
 pub use hooks::stop_hook_timeout;
+pub use sidecars::sidecar_probe;
 
 /// The variable with the pod's own grace period.
 pub const GRACE_VARIABLE: &str = "PODINIT_TERMINATION_GRACE_PERIOD_SECONDS";
@@ -74,9 +77,11 @@ impl<'a> Resolver<'a> {
 
     fn plan(mut self, set: &ProcessSet, problems: &mut Vec<Problem>) -> Plan {
         let name: Arc<str> = set.metadata.name.as_deref().unwrap_or_default().into();
+        let (hooks, sidecars) = self.of_set(&name);
         let mut plan = Plan {
             shutdown: self.shutdown(),
-            hooks: self.set_hooks(&name),
+            hooks,
+            sidecars,
             directories: self.directories(),
             notify_socket: None,
             processes: self.processes(),
@@ -117,7 +122,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn set_hooks(&self, name: &Arc<str>) -> SetHooks {
+    /// What podinit does in its own name.
+    fn of_set(&self, name: &Arc<str>) -> (SetHooks, Vec<Arc<Sidecar>>) {
         let mut vars = env::Vars::inherited(EnvPolicy::Inherit, self.host);
         vars.apply(&self.layer);
         let launch = Launch {
@@ -130,7 +136,8 @@ impl<'a> Resolver<'a> {
             log: &Arc::new(logging::rule(None, self.spec.logging.as_ref(), self.host)),
             port: None,
         };
-        hooks::of_set(&self.spec.hooks, name, &owner)
+        let hooks = hooks::of_set(&self.spec.hooks, name, &owner);
+        (hooks, sidecars::of_set(&self.spec.sidecars, &owner))
     }
 
     fn directories(&mut self) -> Vec<Directory> {

@@ -12,6 +12,7 @@ mod names;
 mod probes;
 mod process;
 mod request;
+mod sidecars;
 mod unsupported;
 mod walk;
 
@@ -26,6 +27,7 @@ pub fn validate(spec: &ProcessSetSpec) -> Vec<Problem> {
     process::check(spec, &mut problems);
     hooks::check(spec, &mut problems);
     probes::check(spec, &mut problems);
+    sidecars::check(spec, &mut problems);
     dependencies::check(spec, &mut problems);
     problems
 }

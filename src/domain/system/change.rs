@@ -89,7 +89,9 @@ impl System {
     /// There is a newer spec.
     pub(super) fn change(&mut self, plan: Arc<Plan>, now: Now) {
         match self.stage {
-            Stage::PreStart | Stage::Init => self.wait_with(plan, "the start is not over yet"),
+            Stage::Sidecars | Stage::PreStart | Stage::Init => {
+                self.wait_with(plan, "the start is not over yet")
+            }
             Stage::Main => self.consider(plan, now),
             Stage::Loading | Stage::Stopping | Stage::Over => self.shared.late += 1,
         }

@@ -20,6 +20,8 @@ pub enum Owner {
     Unit(u32),
     /// The hook of the set that runs.
     SetHook,
+    /// The sidecar with this place among those that are waited for; or one that was told to quit.
+    Sidecar(u32),
     /// Nobody any more: it is being ended.
     Remains,
 }
@@ -31,6 +33,8 @@ pub enum Timer {
     Unit(u32),
     /// The hook of the set that runs.
     SetHook,
+    /// A sidecar that is waited for.
+    Sidecar(u32),
     /// The end of the drain.
     Drain,
     /// The stop.

@@ -1,4 +1,4 @@
-//! The exit code and the words for it. Precedence when several hold: 76, a forwarded code, 75, 124, 143, 0.
+//! The exit code and the words for it. Precedence when several hold: 76, a forwarded code, 75, 69, 124, 143, 0.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,8 @@ use crate::domain::time::Now;
 const START_FAILED: u8 = 76;
 /// A process with `ExitSet` could never be started.
 const NEVER_STARTED: u8 = 75;
+/// A sidecar was not ready in time.
+const UNAVAILABLE: u8 = 69;
 /// The set's deadline forced a KILL.
 const DEADLINE: u8 = 124;
 /// Stopped on request with something left undone.
@@ -28,6 +30,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub(super) struct Verdict {
     start_failed: Option<(String, Option<Arc<Label>>)>,
     exit_set: Option<Ending>,
+    unavailable: Option<String>,
     first_failure: Option<Ending>,
 }
 
@@ -49,6 +52,10 @@ pub(super) fn code_of(ended: &Ended) -> Option<u8> {
 impl Verdict {
     pub(super) fn start_failed(&mut self, reason: String, about: Option<Arc<Label>>) {
         self.start_failed.get_or_insert((reason, about));
+    }
+
+    pub(super) fn unavailable(&mut self, reason: String) {
+        self.unavailable.get_or_insert(reason);
     }
 
     pub(super) fn exit_set(
@@ -133,6 +140,9 @@ impl System {
         }) = &self.verdict.exit_set
         {
             return (*code, reason.clone(), Some(Arc::clone(label)));
+        }
+        if let Some(reason) = &self.verdict.unavailable {
+            return (UNAVAILABLE, reason.clone(), None);
         }
         let requested = self.stop.as_ref().and_then(|stop| match &stop.cause {
             Cause::Requested(why) => Some(why.as_str()),

@@ -1,4 +1,4 @@
-//! The start: preStart hooks, init processes, processes as soon as their own conditions hold, postStart hooks.
+//! The start: sidecars, preStart hooks, init processes, processes as soon as their own conditions hold, postStart hooks.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -47,14 +47,20 @@ impl System {
             }
         }
         self.changes.begin(&plan);
-        self.plan = Some(plan);
+        self.plan = Some(Arc::clone(&plan));
         self.view.mark_all();
-        self.stage = Stage::PreStart;
-        self.begin_set_hooks(Which::PreStart, now);
+        self.stage = Stage::Sidecars;
+        self.begin_sidecars(&plan, now);
     }
 
     pub(super) fn advance_start(&mut self, now: Now) -> bool {
         match self.stage {
+            Stage::Sidecars if self.sidecars.are_past() => {
+                self.stage = Stage::PreStart;
+                self.view.mark_all();
+                self.begin_set_hooks(Which::PreStart, now);
+                true
+            }
             Stage::PreStart if self.set_hook.is_none() => {
                 self.stage = Stage::Init;
                 self.open(now, is_init);
@@ -131,7 +137,9 @@ impl System {
         let turn = match self.stage {
             Stage::Init => is_init(rule.kind),
             Stage::Main => true,
-            Stage::Loading | Stage::PreStart | Stage::Stopping | Stage::Over => false,
+            Stage::Loading | Stage::Sidecars | Stage::PreStart | Stage::Stopping | Stage::Over => {
+                false
+            }
         };
         if !turn || self.board.is_open(process) {
             return;

@@ -1,5 +1,5 @@
 //! The stop, whatever its cause: preStop hooks, then every process as soon as its dependents are gone, then orphans, then
-//! postStop hooks, then the end. At T_kill everything still there gets KILL, from whatever step the stop is at.
+//! postStop hooks, then sidecars that have to be told, then the end. At T_kill everything still there gets KILL, from whatever step the stop is at.
 
 use std::fmt;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) enum Cause {
     Done,
     /// A process with `ExitSet` ended; in words.
     ExitSet(String),
-    /// An init process or a start hook failed; in words.
+    /// A sidecar was not ready in time, an init process or a start hook failed; in words.
     StartFailed(String),
 }
 
@@ -77,6 +77,16 @@ pub(super) struct Stop {
 }
 
 impl Stop {
+    /// Until when sidecars have time to quit, if they may have it until `wanted`. Nobody but us has set a limit to an end
+    /// that was not asked for, unless the pod's own has become known.
+    pub(super) fn quits_until(&self, wanted: Mono) -> Mono {
+        if self.shortened {
+            wanted.min(self.deadlines.end)
+        } else {
+            wanted
+        }
+    }
+
     /// A hook of the set has ended.
     pub(super) fn note_hook(&mut self, hook: HookReport) {
         self.log.hooks.push(hook);
@@ -91,6 +101,7 @@ enum Step {
     Orphans { kill_at: Mono, killed: bool },
     PostStopHooks,
     Remains,
+    Quits,
 }
 
 impl System {
@@ -171,6 +182,7 @@ impl System {
         }
         self.cut_set_hook(now);
         self.stage = Stage::Stopping;
+        self.cut_sidecars(now);
         self.view.mark_all();
         let plan = self.plan.clone();
         let forwarded = self.is_command() && matches!(cause, Cause::Requested(_));
@@ -309,8 +321,11 @@ impl System {
                 true
             }
             Step::Remains if self.shared.remains() == 0 => {
-                let outcome = self.outcome(now);
-                self.leave(outcome, now);
+                self.finish(now);
+                false
+            }
+            Step::Quits if self.sidecars.have_quit() => {
+                self.finish(now);
                 false
             }
             _ => false,

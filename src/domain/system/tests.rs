@@ -14,6 +14,7 @@ mod edges;
 mod ending;
 mod health;
 mod properties;
+mod sidecars;
 mod stopping;
 mod stops;
 pub(crate) mod world;

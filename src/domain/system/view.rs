@@ -98,6 +98,7 @@ impl System {
             ready,
             stopping,
             gone: self.stage == Stage::Over,
+            sidecars: self.sidecars.view(),
             processes,
             spec: self.spec_view(),
         });

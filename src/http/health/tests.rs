@@ -51,6 +51,7 @@ fn healthy() -> Snapshot {
         stopping: None,
         gone: false,
         spec: SpecView::default(),
+        sidecars: Vec::new(),
         processes: vec![
             init(PhaseKind::Completed),
             process(Traffic::Serving, vec![fine("web-0")]),
@@ -199,5 +200,73 @@ fn an_engine_that_does_not_answer_is_not_alive() {
     assert_eq!(
         (verdict.passed, verdict.body.as_str()),
         (false, "engine not alive: no answer within 1 s\n")
+    );
+}
+
+fn sidecar(name: &str, state: State, message: Option<&str>) -> SidecarView {
+    SidecarView {
+        name: name.into(),
+        state,
+        message: message.map(Into::into),
+    }
+}
+
+#[test]
+fn sidecars_come_first_and_those_that_wait_for_them_say_so() {
+    let waits = || instance("web-0", PhaseKind::Waiting, false, false);
+    let snapshot = Snapshot {
+        started: false,
+        ready: false,
+        sidecars: vec![
+            sidecar("istio-proxy", State::Waiting, Some("status 503\nUC")),
+            sidecar("sql", State::Ready, None),
+        ],
+        processes: vec![process(Traffic::Serving, vec![waits()])],
+        ..healthy()
+    };
+    assert_eq!(
+        startup(&snapshot, true).body,
+        "[+]plan ok\n\
+         [-]istio-proxy not started: startupProbe: status 503 UC (sidecar)\n\
+         [+]sql ok (sidecar)\n\
+         [-]web-0 not started: waits for sidecar istio-proxy\n\
+         startupz check failed\n"
+    );
+    assert_eq!(
+        ready(&snapshot, false).body,
+        "istio-proxy not ready: startupProbe: status 503 UC (sidecar)\n\
+         web-0 not ready: waits for sidecar istio-proxy\n"
+    );
+
+    // Only sidecars are there to be waited for.
+    let two = Snapshot {
+        sidecars: vec![
+            sidecar("a", State::Waiting, None),
+            sidecar("b", State::Waiting, None),
+        ],
+        processes: vec![process(Traffic::Background, vec![waits()])],
+        ..snapshot
+    };
+    assert_eq!(
+        ready(&two, true).body,
+        "[+]plan ok\n[+]shutdown ok\n\
+         [-]a not ready: startupProbe: no answer yet (sidecar)\n\
+         [-]b not ready: startupProbe: no answer yet (sidecar)\n\
+         [ ]web-0 not ready: waits for sidecars a, b (Background)\n\
+         readyz check failed\n"
+    );
+}
+
+#[test]
+fn a_sidecar_that_the_set_started_without_holds_nobody_back() {
+    let snapshot = Snapshot {
+        sidecars: vec![sidecar("sql", State::TimedOut, Some("connection refused"))],
+        ..healthy()
+    };
+    assert_eq!(ready(&snapshot, false).body, "ok\n");
+    assert!(
+        ready(&snapshot, true)
+            .body
+            .contains("[ ]sql not ready: was not in time: connection refused (sidecar)\n")
     );
 }

@@ -1,15 +1,16 @@
 //! The head of a request. Pure.
 
 use http_body_util::Empty;
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, REFERER,
+    USER_AGENT,
 };
+use hyper::{Method, Request};
 
 use super::Error;
 use super::location::Target;
-use crate::domain::plan::HttpGet;
+use crate::domain::plan::{HttpMethod, HttpRequest};
 
 /// Headers that are not sent as they are given: the request has one of its own, or no body to tell of.
 const OURS: &[&str] = &[
@@ -22,7 +23,7 @@ const OURS: &[&str] = &[
 ];
 
 /// The first value given for a header.
-fn given<'a>(get: &'a HttpGet, name: &str) -> Option<&'a str> {
+fn given<'a>(get: &'a HttpRequest, name: &str) -> Option<&'a str> {
     let mut named = get.headers.iter();
     named
         .find(|(given, _)| given.eq_ignore_ascii_case(name))
@@ -30,7 +31,7 @@ fn given<'a>(get: &'a HttpGet, name: &str) -> Option<&'a str> {
 }
 
 /// The Host header that the spec wants; empty counts as none.
-pub(super) fn given_host(get: &HttpGet) -> Option<&str> {
+pub(super) fn given_host(get: &HttpRequest) -> Option<&str> {
     given(get, "host").filter(|host| !host.is_empty())
 }
 
@@ -38,7 +39,7 @@ pub(super) fn given_host(get: &HttpGet) -> Option<&str> {
 pub(super) fn request(
     target: &Target,
     host: Option<&str>,
-    get: &HttpGet,
+    get: &HttpRequest,
     referer: Option<&str>,
 ) -> Result<Request<Empty<Bytes>>, Error> {
     let mut headers = HeaderMap::with_capacity(8);
@@ -60,12 +61,20 @@ pub(super) fn request(
     if !closes(&headers) {
         headers.append(CONNECTION, HeaderValue::from_static("close"));
     }
+    if get.method == HttpMethod::Post {
+        // Some servers refuse a POST that does not say how long it is.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     if let Some(referer) = referer.filter(|_| !headers.contains_key(REFERER)) {
         headers.insert(REFERER, value("Referer", referer)?);
     }
     let path = || Error::Path(target.path.clone());
     let uri = hyper::Uri::try_from(target.path.as_str()).map_err(|_| path())?;
     let mut request = Request::new(Empty::new());
+    *request.method_mut() = match get.method {
+        HttpMethod::Get => Method::GET,
+        HttpMethod::Post => Method::POST,
+    };
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
@@ -74,7 +83,7 @@ pub(super) fn request(
 /// Adds the given headers whose name is wanted.
 fn append(
     headers: &mut HeaderMap,
-    get: &HttpGet,
+    get: &HttpRequest,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(), Error> {
     for (name, text) in &get.headers {
@@ -109,7 +118,8 @@ mod tests {
 
     /// The lines of a request, sorted, for these given headers.
     fn lines(given: &[(&str, &str)], referer: Option<&str>) -> Result<Vec<String>, Error> {
-        let get = HttpGet {
+        let get = HttpRequest {
+            method: HttpMethod::Get,
             https: false,
             host: "::1".to_owned(),
             port: 80,

@@ -1,7 +1,7 @@
 //! Where a request goes, and where a redirect sends it. Pure.
 
 use super::Error;
-use crate::domain::plan::HttpGet;
+use crate::domain::plan::HttpRequest;
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub(super) enum Next {
 }
 
 impl Target {
-    pub(super) fn first(get: &HttpGet) -> Target {
-        let HttpGet { host, port, .. } = get;
+    pub(super) fn first(get: &HttpRequest) -> Target {
+        let HttpRequest { host, port, .. } = get;
         let path = get.path.split('#').next().unwrap_or_default();
         Target {
             https: get.https,
@@ -196,7 +196,8 @@ mod tests {
     use super::*;
 
     fn base(https: bool, host: &str, path: &str) -> Target {
-        Target::first(&HttpGet {
+        Target::first(&HttpRequest {
+            method: crate::domain::plan::HttpMethod::Get,
             https,
             host: host.to_owned(),
             port: 8080,

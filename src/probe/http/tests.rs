@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use super::super::tests::{LONG, asked, asked_within, server};
 use super::*;
-use crate::domain::plan::Request;
+use crate::domain::plan::{HttpMethod, Request};
 
-fn get(host: &str, port: u16, path: &str, headers: &[(&str, &str)]) -> HttpGet {
-    HttpGet {
+fn get(host: &str, port: u16, path: &str, headers: &[(&str, &str)]) -> HttpRequest {
+    HttpRequest {
+        method: HttpMethod::Get,
         https: false,
         host: host.to_owned(),
         port,
@@ -79,6 +80,32 @@ fn the_request_is_that_of_the_kubelet() {
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(heads.recv().unwrap(), expected);
+}
+
+#[test]
+fn an_order_is_a_post_without_a_body_that_nobody_redirects() {
+    let order = |port, path| {
+        Request::Http(HttpRequest {
+            method: HttpMethod::Post,
+            ..get("127.0.0.1", port, path, &[])
+        })
+    };
+    let (port, heads) = answers("127.0.0.1", &["HTTP/1.1 200 OK\r\n\r\nOK"]);
+    assert_eq!(asked(order(port, "/quitquitquit")), Ok(()));
+    let head = heads.recv().unwrap().to_ascii_lowercase();
+    assert!(
+        head.starts_with("post /quitquitquit http/1.1\r\n"),
+        "{head}"
+    );
+    assert!(head.contains("\r\ncontent-length: 0\r\n"), "{head}");
+    for status in [302, 307, 304, 403, 404, 405, 500] {
+        let answer =
+            format!("HTTP/1.1 {status} X\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n");
+        let (port, heads) = answers("127.0.0.1", &[&answer]);
+        assert_eq!(asked(order(port, "/")), Err(format!("status {status}")));
+        assert_eq!(heads.iter().take(1).count(), 1);
+        assert!(heads.try_recv().is_err(), "asked once");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Probe;
 
-/// A container of the same pod that the set waits for at the start and may tell to quit at the end. Needs a preset or a
-/// startupProbe.
+/// A container of the same pod that the set waits for at the start and may tell to quit at the end. Needs a preset, a
+/// startupProbe or a quitHttpPost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("anyOf" = [{"required": ["preset"]}, {"required": ["startupProbe"]}, {"required": ["quitHttpPost"]}]))]
@@ -20,7 +20,8 @@ pub struct Sidecar {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<SidecarPreset>,
 
-    /// Says when it is ready. By default the preset's.
+    /// Says when it is ready; failureThreshold times periodSeconds is the longest wait. By default the preset's, every
+    /// second for a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub startup_probe: Option<Probe>,
 
@@ -34,7 +35,7 @@ pub struct Sidecar {
     #[serde(default)]
     pub quit: QuitPolicy,
 
-    /// How it is told to quit. By default the preset's way.
+    /// How it is told to quit; 200 to 299 confirms it. By default the preset's way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quit_http_post: Option<QuitHttpPost>,
 }

@@ -1,4 +1,4 @@
-//! The start: one row a process, a stripe a wave, an arrow from each process to those that wait for it.
+//! The start: one row a sidecar, then one a process, a stripe a wave, an arrow from each process to those that wait for it.
 
 use std::fmt::Write as _;
 
@@ -37,6 +37,13 @@ pub(super) fn draw(drawing: &Drawing, canvas: &mut Canvas) {
     let left = MARGIN + WAVE + arrows;
     let names = drawing.starts.iter().map(name);
     let wide = names.map(|name| width(&name)).fold(0.0, f64::max);
+    for sidecar in &drawing.sidecars {
+        let name = format!("{} (sidecar)", sidecar.name);
+        let words = MARGIN + WAVE + arrows + 22.0 + wide.max(width(&name));
+        canvas.text(left + 6.0, canvas.y + 14.0, "", &name);
+        canvas.text(words, canvas.y + 14.0, "small", &sidecar.in_words());
+        canvas.y += ROW;
+    }
     let top = canvas.y;
     for (at, start) in drawing.starts.iter().enumerate() {
         let y = top + at as f64 * ROW;

@@ -67,6 +67,7 @@ pub fn command_plan(argv: Vec<OsString>, host: &HostView) -> Result<Plan, Vec<Pr
             tail: Duration::from_secs(1),
         },
         hooks: SetHooks::default(),
+        sidecars: Vec::new(),
         notify_socket: None,
         directories: Vec::new(),
         processes: vec![Process {

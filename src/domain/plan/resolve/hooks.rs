@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{
-    FailurePolicy, Hook, HookAction, HttpGet, InstanceHooks, Launch, LogRule, Request, SetHooks,
+    FailurePolicy, Hook, HookAction, HttpMethod, HttpRequest, InstanceHooks, Launch, LogRule,
+    Request, SetHooks,
 };
 use super::c_string;
 use super::env::Vars;
@@ -168,10 +169,11 @@ pub(super) fn expanded(command: &[String], vars: &Vars) -> Vec<CString> {
     expanded.map(c_string).collect()
 }
 
-pub(super) fn http_get(get: &HttpGetAction, port: Option<u16>) -> HttpGet {
+pub(super) fn http_get(get: &HttpGetAction, port: Option<u16>) -> HttpRequest {
     let host = get.host.as_deref().unwrap_or("127.0.0.1");
     let slash = if get.path.starts_with('/') { "" } else { "/" };
-    HttpGet {
+    HttpRequest {
+        method: HttpMethod::Get,
         https: get.scheme == spec::HttpScheme::Https,
         host: unbracketed(host),
         // `validate` refuses a request without a port.

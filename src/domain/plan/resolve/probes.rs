@@ -45,7 +45,12 @@ pub(super) fn tell(process: &spec::Process, socket: &str, vars: &mut Vars) {
     }
 }
 
-fn build(probe: &spec::Probe, kind: ProbeKind, label: &Arc<Label>, owner: &Owner<'_>) -> Probe {
+pub(super) fn build(
+    probe: &spec::Probe,
+    kind: ProbeKind,
+    label: &Arc<Label>,
+    owner: &Owner<'_>,
+) -> Probe {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     Probe {
         check: check(probe, kind, label, owner),

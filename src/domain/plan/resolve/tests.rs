@@ -8,8 +8,8 @@ use super::super::host::{
 };
 use super::super::{
     Backoff, Backpressure, Condition, Dependency, FailurePolicy, GraceSource, Hook, HookAction,
-    HttpGet, Identity, Kind, LogFormat, LogRule, Mode, OnFailure, OnStop, OnSuccess, Plan,
-    RestartPolicy, Rlimit, SignalTarget, Traffic,
+    HttpMethod, HttpRequest, Identity, Kind, LogFormat, LogRule, Mode, OnFailure, OnStop,
+    OnSuccess, Plan, RestartPolicy, Rlimit, SignalTarget, Traffic,
 };
 use super::*;
 use crate::domain::plan::tests::{root, set};

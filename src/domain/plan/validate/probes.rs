@@ -18,14 +18,14 @@ pub(super) fn check(spec: &ProcessSetSpec, problems: &mut Vec<Problem>) {
                 let path = list.index(at).key(kind.field());
                 check_handlers(probe, &path, problems);
                 check_numbers(probe, kind, &path, problems);
-                check_handler(probe, process, &path, problems);
+                check_handler(probe, Some(process), &path, problems);
             }
         }
     }
 }
 
 /// The loader and the API server have looked already; a plan must not rely on it.
-fn check_handlers(probe: &Probe, path: &FieldPath, problems: &mut Vec<Problem>) {
+pub(super) fn check_handlers(probe: &Probe, path: &FieldPath, problems: &mut Vec<Problem>) {
     let all = [
         ("exec", probe.exec.is_some()),
         ("httpGet", probe.http_get.is_some()),
@@ -53,7 +53,12 @@ fn check_handlers(probe: &Probe, path: &FieldPath, problems: &mut Vec<Problem>) 
     problems.push(Problem::error(path.clone(), message));
 }
 
-fn check_numbers(probe: &Probe, kind: ProbeKind, path: &FieldPath, problems: &mut Vec<Problem>) {
+pub(super) fn check_numbers(
+    probe: &Probe,
+    kind: ProbeKind,
+    path: &FieldPath,
+    problems: &mut Vec<Problem>,
+) {
     let readiness = kind == ProbeKind::Readiness;
     if !readiness && probe.success_threshold != 1 {
         let message = format!(
@@ -69,8 +74,14 @@ fn check_numbers(probe: &Probe, kind: ProbeKind, path: &FieldPath, problems: &mu
     }
 }
 
-fn check_handler(probe: &Probe, process: &Process, path: &FieldPath, problems: &mut Vec<Problem>) {
-    let has_port = Some(process.port_base.is_some());
+/// `process`: whose probe it is; `None`: a sidecar's.
+pub(super) fn check_handler(
+    probe: &Probe,
+    process: Option<&Process>,
+    path: &FieldPath,
+    problems: &mut Vec<Problem>,
+) {
+    let has_port = process.map(|process| process.port_base.is_some());
     if let Some(exec) = &probe.exec {
         let path = path.key("exec").key("command");
         check_argv(&exec.command, &path, problems);
@@ -99,10 +110,11 @@ fn check_handler(probe: &Probe, process: &Process, path: &FieldPath, problems: &
 /// Instances have ports of their own, and the probe asks one of them only.
 fn check_shared_port(
     port: Option<u16>,
-    process: &Process,
+    process: Option<&Process>,
     path: &FieldPath,
     problems: &mut Vec<Problem>,
 ) {
+    let Some(process) = process else { return };
     let most = process.replicas.max(process.max_replicas.unwrap_or(0));
     if let (Some(port), Some(_), 2..) = (port, process.port_base, most) {
         let message =

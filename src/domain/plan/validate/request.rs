@@ -11,13 +11,7 @@ pub(super) fn check_http_get(
     problems: &mut Vec<Problem>,
 ) {
     check_port(get.port, has_port, path, problems);
-    let is_visible = |byte: u8| byte.is_ascii_graphic();
-    if !get.path.bytes().all(is_visible) || get.path.contains('#') {
-        problems.push(Problem::error(
-            path.key("path"),
-            "expected a path without spaces, control characters, `#` and letters outside ASCII: write them as %20 and so on",
-        ));
-    }
+    check_path(&get.path, path, problems);
     check_host(get.host.as_deref(), path, problems);
     for (at, header) in get.http_headers.iter().enumerate() {
         let path = path.key("httpHeaders").index(at);
@@ -30,6 +24,17 @@ pub(super) fn check_http_get(
         if header.value.contains(['\r', '\n', '\0']) {
             problems.push(Problem::error(path.key("value"), "expected one line"));
         }
+    }
+}
+
+/// The `path` of a request.
+pub(super) fn check_path(text: &str, path: &FieldPath, problems: &mut Vec<Problem>) {
+    let is_visible = |byte: u8| byte.is_ascii_graphic();
+    if !text.bytes().all(is_visible) || text.contains('#') {
+        problems.push(Problem::error(
+            path.key("path"),
+            "expected a path without spaces, control characters, `#` and letters outside ASCII: write them as %20 and so on",
+        ));
     }
 }
 

@@ -31,7 +31,6 @@ const fn row(path: &'static str, what: &'static str, used: Used) -> NotSupported
 #[rustfmt::skip]
 pub const NOT_SUPPORTED: &[NotSupported] = &[
     row("spec.cronProcesses", "cron processes", Used::Set(|spec| !spec.cron_processes.is_empty())),
-    row("spec.sidecars", "sidecars", Used::Set(|spec| !spec.sidecars.is_empty())),
     row("spec.initProcesses[].scope", "init processes that run once over all pods (scope: Set)", Used::Init(|process| process.scope == Scope::Set)),
     row("spec.initProcesses[].runKey", "keys of such runs", Used::Init(|process| process.run_key.is_some())),
     row("spec.processes[].maxMemory", "memory limits", Used::Process(|process| process.max_memory.is_some())),

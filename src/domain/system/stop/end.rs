@@ -99,10 +99,23 @@ impl System {
                 // Nobody is left to send a KILL later: what is cut from now on gets it at once.
                 self.shared.kill_all_remains();
                 self.cut_set_hook(now);
-                let outcome = self.outcome(now);
-                self.leave(outcome, now);
+                self.finish(now);
+            }
+            Step::Quits => {
+                self.cut_quits();
+                self.finish(now);
             }
         }
+    }
+
+    /// The set is over: its sidecars are told, then podinit leaves.
+    pub(super) fn finish(&mut self, now: Now) {
+        if let Some(until) = self.begin_quits(now) {
+            self.set_step(Step::Quits);
+            return self.arm_stop(until);
+        }
+        let outcome = self.outcome(now);
+        self.leave(outcome, now);
     }
 
     /// KILL, after a stop signal for those whose turn has not come.

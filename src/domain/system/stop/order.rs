@@ -195,6 +195,10 @@ impl System {
                 self.hasten_set_hook(deadlines.finish_by.max(now.mono));
                 self.arm_stop(deadlines.finish_by);
             }
+            Step::Quits => {
+                let until = stop.quits_until(stop.armed).max(now.mono);
+                self.arm_stop(until);
+            }
         }
     }
 

@@ -23,7 +23,11 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::system::{Config, Outcome, System};
 use crate::domain::time::{Mono, Now, Wall};
 
+mod servers;
 mod watch;
+
+use servers::Servers;
+pub(crate) use servers::sidecar;
 
 /// How a child behaves.
 #[derive(Debug, Clone)]
@@ -86,6 +90,8 @@ pub(crate) struct Seen {
     pub doubles: u32,
     /// Spawns after the first stop request.
     pub spawned_in_stop: u32,
+    /// Requests to do something: where, and when.
+    pub posts: Vec<(String, Mono)>,
     /// Who was sent a signal before any stop of the set.
     pub stopped: Vec<watch::Stopped>,
 }
@@ -104,7 +110,7 @@ pub(crate) struct World {
     sequence: u64,
     ending: bool,
     stopping: bool,
-    servers: BTreeMap<String, fn(f64) -> bool>,
+    servers: Servers,
     shown: Arc<Snapshot>,
     quiet: bool,
     watched: bool,
@@ -143,7 +149,7 @@ impl World {
             sequence: 0,
             ending: false,
             stopping: false,
-            servers: BTreeMap::new(),
+            servers: Servers::default(),
             shown: Arc::default(),
             quiet: false,
             watched: false,
@@ -154,12 +160,6 @@ impl World {
     /// Writes no trace.
     pub(crate) fn quiet(mut self) -> Self {
         self.quiet = true;
-        self
-    }
-
-    /// The server of this name answers as told by the time in seconds.
-    pub(crate) fn server(mut self, name: &str, up: fn(f64) -> bool) -> Self {
-        self.servers.insert(name.to_owned(), up);
         self
     }
 
@@ -315,7 +315,7 @@ impl World {
             Fact::Unhealthy { label, why, .. } => self.say(&format!("{label} unhealthy: {why}")),
             Fact::Stuck { label } => self.say(&format!("{label} is stuck")),
             Fact::Exited { label, exit, .. } => self.say(&format!("{label} ended: {exit}")),
-            _ => {}
+            _ => self.tell_of_sidecars(fact),
         }
     }
 
@@ -367,22 +367,6 @@ impl World {
                 self.outcome = Some(outcome);
             }
         }
-    }
-
-    fn answer(&mut self, run: RunId, request: &Request) {
-        let result = match request {
-            Request::Http(get) => {
-                self.say(&format!("GET {}", get.path));
-                Ok(())
-            }
-            Request::Tcp { host, .. } => {
-                let seconds = self.now.as_nanos() as f64 / 1e9;
-                let up = self.servers.get(host).is_none_or(|up| up(seconds));
-                up.then_some(()).ok_or_else(|| "refused".to_owned())
-            }
-            _ => Ok(()),
-        };
-        self.soon(Duration::ZERO, Event::Responded { run, result });
     }
 
     fn spawn(&mut self, run: RunId, label: &Label, program: String) {
@@ -503,6 +487,7 @@ pub(crate) fn set(processes: Vec<Process>) -> Set {
             tail: secs(1.0),
         },
         hooks: SetHooks::default(),
+        sidecars: Vec::new(),
         notify_socket: None,
         directories: Vec::new(),
         processes,

@@ -114,7 +114,8 @@ fn requests() {
         let HookAction::Request(request) = &hook.action else {
             panic!("{hook:?}")
         };
-        let wanted = HttpGet {
+        let wanted = HttpRequest {
+            method: HttpMethod::Get,
             https: false,
             host: host.into(),
             port,

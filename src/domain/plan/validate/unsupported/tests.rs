@@ -12,11 +12,6 @@ const USES: &[(&str, &str, &str)] = &[
         "spec.cronProcesses",
     ),
     (
-        "spec.sidecars",
-        "sidecars: [{name: s, preset: Istio}]",
-        "spec.sidecars",
-    ),
-    (
         "spec.initProcesses[].scope",
         "initProcesses: [{name: i, command: [a], scope: Set}]",
         "spec.initProcesses[0].scope",
