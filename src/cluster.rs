@@ -16,6 +16,9 @@ use crate::domain::time::Now;
 use crate::ports::{Level, Message, Object, ObjectName, Record};
 
 mod access;
+#[cfg(test)]
+mod fake;
+mod guard;
 mod pause;
 mod pod;
 mod report;
@@ -132,7 +135,7 @@ fn run(wiring: &Wiring, left: &watch::Receiver<bool>, done: &SyncSender<()>) {
             Level::Error,
             "internal error in the link to the Kubernetes API: it begins anew".to_owned(),
         );
-        std::thread::sleep(pause.next(wiring.clock));
+        std::thread::sleep(pause.next(wiring.clock, pause::Retry::Soon));
     }
     let _ = done.try_send(());
 }

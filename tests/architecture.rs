@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["http", "ports", "domain"]),
     ("state", &["state", "ports", "domain"]),
     ("config", &["config", "ports", "domain", "spec"]),
+    ("cluster", &["cluster", "ports", "domain", "spec"]),
     ("engine", &["engine", "ports", "domain"]),
     (
         "app",

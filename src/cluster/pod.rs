@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::Wiring;
 use super::access::{Access, Identity, Pod as Me};
-use super::pause::{Pause, sleep, within};
+use super::pause::{Pause, Retry, sleep, within};
 use super::trouble::{Kind, Trouble};
 use crate::domain::event::Event as Fed;
 use crate::domain::time::Mono;
@@ -116,7 +116,7 @@ async fn watch(access: &Access, pod: &Me, (wiring, began, offset): (&Wiring, Mon
                 tell(wiring, began, &offset, &deletion).await;
             }
             Ok(_) => {}
-            Err(_) => sleep(pause.next(wiring.clock)).await,
+            Err(_) => sleep(pause.next(wiring.clock, Retry::Soon)).await,
         }
     }
 }
