@@ -17,7 +17,10 @@ use crate::ports::{Level, Message, Object, ObjectName, Record};
 
 mod access;
 pub mod claim;
+#[cfg(test)]
+mod fake;
 mod fleet;
+mod guard;
 pub mod lease;
 mod pause;
 mod pod;
@@ -135,7 +138,7 @@ fn run(wiring: &Wiring, left: &watch::Receiver<bool>, done: &SyncSender<()>) {
             Level::Error,
             "internal error in the link to the Kubernetes API: it begins anew".to_owned(),
         );
-        std::thread::sleep(pause.next(wiring.clock));
+        std::thread::sleep(pause.next(wiring.clock, pause::Retry::Soon));
     }
     let _ = done.try_send(());
 }

@@ -5,25 +5,24 @@
     reason = "the edge: reads the service account's volume"
 )]
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Limited};
-use kube::client::Body;
+use kube::client::{Body, ClientBuilder};
+use kube::config::{AuthInfo, InClusterError};
 use kube::{Client, Config};
 use serde::Deserialize;
 
+use super::guard::Guard;
+pub(super) use super::guard::LIMIT;
 use super::trouble::Trouble;
 
 const VOLUME: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// For one request that is no watch.
-pub(super) const LIMIT: Duration = Duration::from_secs(10);
 /// For the connection.
 const CONNECT: Duration = Duration::from_secs(3);
-/// The API server takes no object with a body over 3 MiB.
-const LARGEST: usize = 3 << 20;
 
 /// What the environment says.
 #[derive(Debug, Clone, Default)]
@@ -116,56 +115,72 @@ fn of_token(token: &str) -> Option<Pod> {
 #[derive(Clone)]
 pub(super) struct Access {
     pub(super) client: Client,
+    guard: Guard,
 }
 
 impl Access {
-    /// As the pod's service account, and never as anybody's kubeconfig says. A proxy of the environment is for the
-    /// application: it is not used. Needs a runtime.
+    /// As the pod's service account, and never as anybody's kubeconfig says. Needs a runtime.
     pub(super) fn incluster() -> Result<Access, String> {
-        let mut config = Config::incluster().map_err(|error| match error.to_string() {
-            text if text.contains("environment variable") => {
-                "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is no pod"
-                    .to_owned()
-            }
-            text => format!("{text}; is automountServiceAccountToken off?"),
-        })?;
+        let config = Config::incluster().map_err(|error| no_config(&error))?;
+        Access::over(config, PathBuf::from(format!("{VOLUME}/token")))
+    }
+
+    /// One small client with limits of its own. A proxy of the environment is for the application: it is not used.
+    pub(super) fn over(mut config: Config, token: PathBuf) -> Result<Access, String> {
         config.proxy_url = None;
-        // One small client with a back-off of its own: the library's would wait for minutes.
+        config.auth_info = AuthInfo::default();
+        // The library's own back-off would wait for minutes.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
         config.write_timeout = Some(LIMIT);
-        let client = Client::try_from(config).map_err(|error| error.to_string())?;
-        Ok(Access { client })
+        let guard = Guard::new(token);
+        let client = ClientBuilder::try_from(config).map_err(|error| error.to_string())?;
+        Ok(Access {
+            client: client.with_layer(&guard).build(),
+            guard,
+        })
     }
 
-    /// An answer as it came, its body bounded.
+    /// The last watch of this path was taken by the server.
+    pub(super) fn watches(&self, path: &str) -> bool {
+        self.guard.watches(path)
+    }
+
+    /// An answer as it came.
     pub(super) async fn get(
         &self,
         request: Request<Vec<u8>>,
     ) -> Result<Response<Vec<u8>>, Trouble> {
-        super::pause::within(LIMIT, async {
+        let answer = super::pause::within(LIMIT, async {
             let answer = self.client.send(request.map(Body::from)).await?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, LARGEST).collect().await;
-            let bytes = match body {
-                Ok(body) => Ok(body.to_bytes().to_vec()),
-                Err(error) => Err(format!("{error}")),
-            };
-            Ok((head, bytes))
-        })
-        .await
-        .and_then(|(head, bytes)| {
-            let bytes = bytes
-                .map_err(|error| Trouble::other(format!("the answer cannot be used: {error}")))?;
-            if head.status.is_success() {
-                return Ok(Response::from_parts(head, bytes));
-            }
-            let status: Result<kube::core::Status, _> = serde_json::from_slice(&bytes);
-            Err(match status {
-                Ok(status) => Trouble::of(&kube::Error::Api(Box::new(status))),
-                Err(_) => Trouble::other(format!("status {}", head.status)),
-            })
-        })
+            let body = body.collect_bytes().await?;
+            Ok(Response::from_parts(head, body.to_vec()))
+        });
+        let answer = answer.await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status: Result<kube::core::Status, _> = serde_json::from_slice(answer.body());
+        let status = status.unwrap_or_else(|_| {
+            let text = String::from_utf8_lossy(answer.body()).trim().to_owned();
+            kube::core::Status::failure(&text, "").with_code(answer.status().as_u16())
+        });
+        Err(Trouble::of(&kube::Error::Api(Box::new(status))))
+    }
+}
+
+/// Why there is no API for us, in words.
+fn no_config(error: &InClusterError) -> String {
+    match error {
+        InClusterError::ReadEnvironmentVariable(_) => {
+            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is no pod"
+                .to_owned()
+        }
+        InClusterError::ReadDefaultNamespace(_) | InClusterError::ReadCertificateBundle(_) => {
+            format!("{error}; is automountServiceAccountToken off?")
+        }
+        other => other.to_string(),
     }
 }
 

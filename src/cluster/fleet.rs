@@ -191,7 +191,7 @@ impl Leader<'_> {
                             ),
                         );
                     }
-                    pause.next(self.wiring.clock).max(BUSY)
+                    pause.next(self.wiring.clock, trouble.retry()).max(BUSY)
                 }
             };
             tokio::select! {

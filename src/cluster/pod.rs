@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::Wiring;
 use super::access::{Access, Identity, Pod as Me};
-use super::pause::{Pause, sleep, within};
+use super::pause::{Pause, Retry, sleep, within};
 use super::trouble::{Kind, Told, Trouble};
 use crate::domain::event::Event as Fed;
 use crate::domain::time::Mono;
@@ -58,7 +58,7 @@ pub(super) async fn follow(access: &Access, me: &Identity, wiring: &Wiring) {
                 if matches!(trouble.kind, Kind::Forbidden | Kind::NotFound) {
                     return;
                 }
-                sleep(pause.next(wiring.clock)).await;
+                sleep(pause.next(wiring.clock, Retry::Soon)).await;
             }
         }
     };
@@ -127,7 +127,7 @@ async fn watch(access: &Access, pod: &Me, (wiring, began, offset): (&Wiring, Mon
                 tell(wiring, began, &offset, &deletion).await;
             }
             Ok(_) => {}
-            Err(_) => sleep(pause.next(wiring.clock)).await,
+            Err(_) => sleep(pause.next(wiring.clock, Retry::Soon)).await,
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use self::status::{Extra, status};
 use super::access::{Access, Identity, LIMIT, Pod};
-use super::pause::{Pause, sleep, within};
+use super::pause::{Pause, part, sleep, within};
 use super::trouble::{Kind, Told, Trouble};
 use super::{News, Wiring};
 use crate::domain::plan::ObjectVersion;
@@ -59,9 +59,7 @@ pub(super) async fn keep(access: &Access, me: &Identity, wiring: &Wiring) {
                 }
                 Err(trouble) => {
                     complain(&mut told, &trouble, wiring);
-                    let longer = matches!(trouble.kind, Kind::Forbidden | Kind::NotFound);
-                    let times = if longer { 10 } else { 1 };
-                    sleep(pause.next(wiring.clock) * times).await;
+                    sleep(pause.next(wiring.clock, trouble.retry())).await;
                     continue;
                 }
             }
@@ -127,12 +125,7 @@ fn complain(told: &mut Told, trouble: &Trouble, wiring: &Wiring) {
 
 /// A fleet does not write all at once.
 fn jittered(time: Duration, wiring: &Wiring) -> Duration {
-    let noise = (wiring.clock)()
-        .mono
-        .as_nanos()
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        >> 40;
-    time + time.mul_f64(noise as f64 / (1u64 << 24) as f64)
+    time + part(wiring.clock, time)
 }
 
 struct Writer<'a> {

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::pause::Retry;
+
+/// The version that was asked for is not kept any more.
+pub(super) const GONE: u16 = 410;
+
 /// Why a request did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -35,10 +40,23 @@ impl Trouble {
                 },
                 what: format!("{} ({})", first_line(&status.message), status.code),
             },
+            // What the guard, or the connection, said.
+            kube::Error::Service(error) => Trouble {
+                kind: Kind::Other,
+                what: whole(&**error),
+            },
             other => Trouble {
                 kind: Kind::Other,
                 what: whole(other),
             },
+        }
+    }
+
+    /// How soon to try again.
+    pub(super) fn retry(&self) -> Retry {
+        match self.kind {
+            Kind::Forbidden | Kind::NotFound => Retry::Patiently,
+            Kind::Conflict | Kind::Other => Retry::Soon,
         }
     }
 

@@ -14,9 +14,9 @@ use kube::{Resource as _, ResourceExt as _};
 use serde::Deserialize;
 use tokio::sync::watch::Sender;
 
-use super::access::{Access, LIMIT};
-use super::pause::{Pause, sleep};
-use super::trouble::{Kind, Told, Trouble};
+use super::access::Access;
+use super::pause::{Pause, Retry, sleep};
+use super::trouble::{GONE, Kind, Told, Trouble};
 use super::{News, Wiring};
 use crate::domain::plan::ObjectVersion;
 use crate::ports::{Level, Object};
@@ -25,11 +25,8 @@ use crate::spec::v1alpha1::{ProcessSet, ProcessSetStatus, Rollout};
 
 /// The server ends a watch after this time, and another one begins.
 const WATCH: u32 = 240;
-/// It is dead when it has not said anything for so long.
-const DEAD: Duration = Duration::from_secs(WATCH as u64 + 15);
-
-/// A watch that is still there after this time was taken: a missing right shows at once.
-const TAKEN: Duration = Duration::from_secs(3);
+/// A watch that the server took and did not end within this time works.
+const SETTLED: Duration = Duration::from_secs(1);
 
 type Metadata = PartialObjectMeta<ProcessSet>;
 
@@ -82,11 +79,14 @@ pub(super) async fn follow(access: &Access, seen: Sender<Seen>, wiring: &Wiring)
         last: None,
         told: Told::default(),
         pause: Pause::new(),
+        retry: Retry::Soon,
         there: None,
     };
     loop {
+        follower.retry = Retry::Soon;
         follower.watch().await;
-        sleep(follower.pause.next(wiring.clock)).await;
+        let (pause, retry) = (&mut follower.pause, follower.retry);
+        sleep(pause.next(wiring.clock, retry)).await;
     }
 }
 
@@ -120,6 +120,8 @@ struct Follower<'a> {
     last: Option<ObjectVersion>,
     told: Told,
     pause: Pause,
+    /// How soon to try again.
+    retry: Retry,
     /// Whether the object is there, once that is known.
     there: Option<bool>,
 }
@@ -132,33 +134,25 @@ impl Follower<'_> {
         let config = watcher::Config::default()
             .fields(&format!("metadata.name={}", name.name))
             .timeout(WATCH);
+        let path = ProcessSet::url_path(&(), Some(&name.namespace));
         let mut stream = pin!(watcher(api, config));
-        let mut listing = true;
+        let mut listed = false;
+        let mut settled = false;
         let mut seen = false;
-        // The list was read, and whether the watch was taken is not known yet.
-        let mut fresh = false;
         loop {
-            let limit = match (listing, fresh) {
-                (true, _) => LIMIT,
-                (false, true) => TAKEN,
-                (false, false) => DEAD,
-            };
-            let Some(event) = next(limit, stream.next()).await else {
-                if std::mem::take(&mut fresh) {
-                    self.well();
+            let event = tokio::select! {
+                event = stream.next() => event,
+                () = sleep(SETTLED), if listed && !settled => {
+                    // That a list succeeds does not say that a watch does.
+                    settled = self.access.watches(&path);
+                    if settled {
+                        self.well();
+                    }
                     continue;
                 }
-                return self.trouble(&Trouble::silent(limit));
             };
-            if fresh && event.as_ref().is_some_and(Result::is_ok) {
-                fresh = false;
-                self.well();
-            }
             match event {
-                Some(Ok(Event::Init)) => {
-                    listing = true;
-                    seen = false;
-                }
+                Some(Ok(Event::Init)) => seen = false,
                 Some(Ok(Event::InitApply(metadata) | Event::Apply(metadata))) => {
                     seen = true;
                     if !self.look(&metadata).await {
@@ -166,13 +160,14 @@ impl Follower<'_> {
                     }
                 }
                 Some(Ok(Event::InitDone)) => {
-                    listing = false;
-                    fresh = true;
+                    listed = true;
                     if !seen {
                         self.absent();
                     }
                 }
                 Some(Ok(Event::Delete(_))) => self.absent(),
+                // The server has forgotten the version that the watch would begin with: a new list says how things are.
+                Some(Err(watcher::Error::WatchError(status))) if status.code == GONE => return,
                 Some(Err(error)) => return self.trouble(&of(&error)),
                 None => return,
             }
@@ -277,6 +272,7 @@ impl Follower<'_> {
             Kind::Conflict | Kind::Other => "",
         };
         let told = format!("{what} cannot be followed: {trouble}{advice}");
+        self.retry = trouble.retry();
         let news = self.told.is_news(trouble);
         if news {
             self.wiring.say(Level::Warn, told.clone());
@@ -285,11 +281,6 @@ impl Follower<'_> {
             (self.wiring.news)(News::Nothing(told));
         }
     }
-}
-
-/// A server that says nothing more is found out by time only.
-async fn next<T>(limit: Duration, event: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(limit, event).await.ok()
 }
 
 fn of(error: &watcher::Error) -> Trouble {
@@ -301,3 +292,6 @@ fn of(error: &watcher::Error) -> Trouble {
         watcher::Error::NoResourceVersion => Trouble::other(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;
