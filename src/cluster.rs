@@ -12,10 +12,13 @@ use tokio::sync::{mpsc, watch};
 use self::access::{Access, Identity};
 use crate::domain::plan::ObjectVersion;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::time::Now;
+use crate::domain::time::{Now, Wall};
 use crate::ports::{Level, Message, Object, ObjectName, Record};
 
 mod access;
+pub mod claim;
+mod fleet;
+pub mod lease;
 mod pause;
 mod pod;
 mod report;
@@ -51,7 +54,7 @@ pub struct Wiring {
     /// Takes what is found out about the ProcessSet.
     pub news: Box<dyn Fn(News) + Send + Sync>,
     /// Takes records of our own.
-    pub note: Box<dyn Fn(Record) + Send + Sync>,
+    pub note: Arc<dyn Fn(Record) + Send + Sync>,
     /// The clock.
     pub clock: fn() -> Now,
 }
@@ -154,8 +157,11 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
         let _ = left.wait_for(|left| *left).await;
     };
     let work = async {
+        let (sender, seen) = watch::channel(watcher::Seen::default());
         tokio::join!(
-            watcher::follow(&access, wiring),
+            watcher::follow(&access, sender, wiring),
+            fleet::turns(&me, seen.clone(), wiring),
+            fleet::lead(&access, &me, seen, wiring),
             pod::follow(&access, &me, wiring),
             report::keep(&access, &me, wiring),
         )
@@ -165,4 +171,10 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
         _ = work => {}
     }
     report::last_words(&access, &me, wiring).await;
+}
+
+/// A time as the API has it.
+fn rfc3339(at: Wall) -> String {
+    let seconds = jiff::Timestamp::from_second(at.0.div_euclid(1_000_000));
+    seconds.unwrap_or_default().to_string()
 }

@@ -181,7 +181,7 @@ fn a_second_term_changes_nothing() {
     assert!(!finished.has(|line| line.is_own("a-0", "killed")));
 }
 
-/// HUP ends nothing.
+/// HUP ends nothing: it looks whether the spec has changed.
 #[test]
 fn hup_and_user_signals_end_nothing() {
     let podinit = Start::spec("  processes: [{name: a, command: [sleep, infinity]}]").start();
@@ -189,8 +189,11 @@ fn hup_and_user_signals_end_nothing() {
     for signal in [1, 10, 12] {
         podinit.signal(signal);
     }
-    podinit.wait_for_nth("three words about it", 3, |line| {
+    podinit.wait_for_nth("two words about the others", 2, |line| {
         line.get("message").contains("ignored")
+    });
+    podinit.wait_for("HUP looks for changes", |line| {
+        line.get("message") == "the spec has not changed"
     });
     let finished = podinit.stop();
     assert_eq!(finished.code, 0, "{}", finished.story());

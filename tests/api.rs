@@ -8,6 +8,7 @@
     clippy::unwrap_used,
     clippy::panic,
     unsafe_code,
+    unreachable_pub,
     reason = "a test"
 )]
 
@@ -227,6 +228,100 @@ fn a_pod_follows_its_set_and_reports() {
     let finished = podinit.stop();
     assert_eq!(finished.code, 0);
     assert_eq!(report(cluster, &pod)["status"]["phase"], "Stopped");
+}
+
+#[test]
+fn a_changed_process_is_restarted_alone_within_a_second() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set("web", &workers("v0")));
+    let pod = cluster.pod(&namespace, "web-1", RULES);
+    let podinit = pod.podinit(&["--processset", "web"]).start();
+    podinit.wait_for("v0", says("v0"));
+    within(SOON, "the status", || {
+        let list = cluster.kubectl(&["get", "pset", "-n", &namespace]);
+        list.contains("1/1").then_some(())
+    });
+    let mut took = Vec::new();
+    for version in 1..=9 {
+        let word = format!("v{version}");
+        cluster.apply(&namespace, &set("web", &workers(&word)));
+        // kubectl itself takes a while: what counts is from when the server had it.
+        let applied = Instant::now();
+        podinit.wait_for(&word, says(&word));
+        took.push(applied.elapsed());
+        within(SOON, "it is done", || {
+            let told = cluster.json(&["get", "pset", "-n", &namespace, "web"]);
+            let status = &told["status"];
+            let done = status["observedGeneration"] == version + 1
+                && status["pods"]["updated"] == 1
+                && status["conditions"][1]["status"] == "False";
+            done.then_some(())
+        });
+    }
+    took.sort();
+    println!(
+        "from apply to new run: median {:?}, longest {:?}",
+        took[4], took[8]
+    );
+    assert!(took[4] < Duration::from_secs(1), "{took:?}");
+    assert_eq!(starts(&podinit, "b-0"), 1, "b was left alone");
+    assert_eq!(podinit.stop().code, 0);
+}
+
+#[test]
+fn of_twenty_pods_a_bad_spec_reaches_a_quarter_and_is_taken_back() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    let spec = |word: &str, probe: &str| {
+        let rollout = "  rollout: {maxUnavailable: 25%, progressDeadlineSeconds: 20}";
+        format!(
+            "{rollout}\n  shutdown: {{drain: 0s}}\n  processes:\n    - name: a\n      command: [{STUB}, --say, {word}, --forever]\n{probe}"
+        )
+    };
+    cluster.apply(&namespace, &set("web", &spec("good", "")));
+    let pods: Vec<Pod<'_>> = (0..20)
+        .map(|at| cluster.pod(&namespace, &format!("web-{at}"), RULES))
+        .collect();
+    let running: Vec<Podinit> = (pods.iter())
+        .map(|pod| pod.podinit(&["--processset", "web"]).start())
+        .collect();
+    for podinit in &running {
+        podinit.wait_for("good", says("good"));
+    }
+    within(SOON, "all are counted", || {
+        let list = cluster.kubectl(&["get", "pset", "-n", &namespace]);
+        list.contains("20/20").then_some(())
+    });
+    let probe = "      readinessProbe: {tcpSocket: {port: 1}, periodSeconds: 1}";
+    cluster.apply(&namespace, &set("web", &spec("bad", probe)));
+    let limit = Duration::from_secs(90);
+    within(limit, "it failed, and says so", || {
+        let told = cluster.json(&["get", "pset", "-n", &namespace, "web"]);
+        let progressing = &told["status"]["conditions"][1];
+        (progressing["reason"] == "ProgressDeadlineExceeded").then_some(())
+    });
+    let acted = |podinit: &Podinit| podinit.lines().iter().any(says("bad"));
+    within(limit, "all are back", || {
+        let told = cluster.json(&["get", "pset", "-n", &namespace, "web"]);
+        (told["status"]["pods"]["summary"] == "20/20").then_some(())
+    });
+    let count = running.iter().filter(|podinit| acted(podinit)).count();
+    assert!((1..=5).contains(&count), "{count} of 20 acted");
+    for podinit in running {
+        let back = acted(&podinit);
+        let good = podinit
+            .lines()
+            .iter()
+            .filter(|line| says("good")(line))
+            .count();
+        assert_eq!(
+            good,
+            1 + usize::from(back),
+            "who acted is back, nobody else was touched"
+        );
+        assert_eq!(podinit.stop().code, 0);
+    }
 }
 
 #[test]

@@ -23,12 +23,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["http", "ports", "domain"]),
     ("state", &["state", "ports", "domain"]),
     ("config", &["config", "ports", "domain", "spec"]),
+    ("cluster", &["cluster", "ports", "domain", "spec"]),
     ("engine", &["engine", "ports", "domain"]),
     (
         "app",
         &[
-            "app", "engine", "sys", "logs", "probe", "http", "state", "config", "ports", "domain",
-            "spec",
+            "app", "engine", "sys", "logs", "probe", "http", "state", "config", "cluster", "ports",
+            "domain", "spec",
         ],
     ),
     (

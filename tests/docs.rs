@@ -53,6 +53,7 @@ sessions! {
     starting_is_true: "docs/start.md";
     stopping_is_true: "docs/stop.md";
     health_is_true: "docs/health.md";
+    changing_is_true: "docs/changes.md";
     logs_are_true: "docs/logs.md";
     running_is_true: "docs/running.md";
     checking_is_true: "docs/check.md";

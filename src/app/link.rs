@@ -61,7 +61,7 @@ pub(super) fn start(
             News::Nothing(why) => orders.nothing(why),
             News::Good(version) => orders.good(version),
         }),
-        note: Box::new(move |record| logs.record(record)),
+        note: Arc::new(move |record| logs.record(record)),
         clock: clock::now,
     })
 }

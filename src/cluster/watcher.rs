@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, PartialObjectMeta};
 use kube::core::Request as ApiRequest;
 use kube::core::params::GetParams;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Resource as _, ResourceExt as _};
 use serde::Deserialize;
+use tokio::sync::watch::Sender;
 
 use super::access::{Access, LIMIT};
 use super::pause::{Pause, sleep};
@@ -18,7 +20,8 @@ use super::trouble::{Kind, Told, Trouble};
 use super::{News, Wiring};
 use crate::domain::plan::ObjectVersion;
 use crate::ports::{Level, Object};
-use crate::spec::v1alpha1::ProcessSet;
+use crate::spec::units::IntOrPercent;
+use crate::spec::v1alpha1::{ProcessSet, ProcessSetStatus, Rollout};
 
 /// The server ends a watch after this time, and another one begins.
 const WATCH: u32 = 240;
@@ -27,10 +30,51 @@ const DEAD: Duration = Duration::from_secs(WATCH as u64 + 15);
 
 type Metadata = PartialObjectMeta<ProcessSet>;
 
+/// What was read last, for those who look after the fleet.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// Which version; `None`: nothing was read yet.
+    pub(super) version: Option<ObjectVersion>,
+    /// How many pods may act at the same time.
+    pub(super) max_unavailable: IntOrPercent,
+    /// How many thousandths of the pods may act on this version.
+    pub(super) admitted: u32,
+    /// Its status.
+    pub(super) status: Option<ProcessSetStatus>,
+    name: String,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen {
+            version: None,
+            max_unavailable: IntOrPercent::Percent(25),
+            admitted: 0,
+            status: None,
+            name: String::new(),
+        }
+    }
+}
+
+impl Seen {
+    /// What goes with the set belongs to it.
+    pub(super) fn owner(&self) -> Option<OwnerReference> {
+        let version = self.version.as_ref()?;
+        Some(OwnerReference {
+            api_version: "podinit.dev/v1alpha1".to_owned(),
+            kind: "ProcessSet".to_owned(),
+            name: self.name.clone(),
+            uid: version.uid.to_string(),
+            ..OwnerReference::default()
+        })
+    }
+}
+
 /// Until podinit leaves.
-pub(super) async fn follow(access: &Access, wiring: &Wiring) {
+pub(super) async fn follow(access: &Access, seen: Sender<Seen>, wiring: &Wiring) {
     let mut follower = Follower {
         access,
+        seen,
         wiring,
         last: None,
         told: Told::default(),
@@ -46,6 +90,17 @@ pub(super) async fn follow(access: &Access, wiring: &Wiring) {
 #[derive(Deserialize)]
 struct Head {
     metadata: Version,
+    #[serde(default)]
+    spec: Spec,
+    // Its own business, and no reason not to follow the spec.
+    #[serde(default)]
+    status: serde_json::Value,
+}
+
+#[derive(Deserialize, Default)]
+struct Spec {
+    #[serde(default)]
+    rollout: Rollout,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +111,7 @@ struct Version {
 
 struct Follower<'a> {
     access: &'a Access,
+    seen: Sender<Seen>,
     wiring: &'a Wiring,
     /// The version that was read last.
     last: Option<ObjectVersion>,
@@ -114,7 +170,9 @@ impl Follower<'_> {
             generation: metadata.meta().generation.unwrap_or_default(),
         };
         self.there = Some(true);
-        if self.last.as_ref() == Some(&version) {
+        // Until the pod has taken it, the status says when its turn comes.
+        let settled = self.wiring.snapshots.borrow().spec.origin.object == self.last;
+        if self.last.as_ref() == Some(&version) && settled {
             return true;
         }
         match self.read().await {
@@ -144,12 +202,23 @@ impl Follower<'_> {
             .map_err(|_| Trouble::other("the answer is no text"))?;
         let head: Head = serde_json::from_str(&json)
             .map_err(|error| Trouble::other(format!("the answer is no ProcessSet: {error}")))?;
+        let version = ObjectVersion {
+            uid: head.metadata.uid,
+            generation: head.metadata.generation,
+        };
+        let status: Option<ProcessSetStatus> = serde_json::from_value(head.status).ok();
+        let rollout = status.as_ref().and_then(|status| status.rollout.as_ref());
+        let rollout = rollout.filter(|rollout| rollout.generation == version.generation);
+        self.seen.send_replace(Seen {
+            version: Some(version.clone()),
+            max_unavailable: head.spec.rollout.max_unavailable,
+            admitted: rollout.map_or(0, |rollout| rollout.admitted_permille),
+            status,
+            name: name.name.clone(),
+        });
         Ok(Object {
             name: name.clone(),
-            version: ObjectVersion {
-                uid: head.metadata.uid,
-                generation: head.metadata.generation,
-            },
+            version,
             json: json.into(),
         })
     }

@@ -293,7 +293,8 @@ impl Claim {
         let waiting = self.state == State::Waiting;
         match event {
             Event::Answer(answer) => {
-                if answer != election::Event::Failed {
+                // Not by a read: the right to write may be missing alone.
+                if matches!(answer, election::Event::Written(_)) {
                     self.denied = None;
                 }
                 if waiting && self.is_done(&answer) {

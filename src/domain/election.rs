@@ -266,6 +266,11 @@ impl Elector {
         self.aim == Aim::Over
     }
 
+    /// It is being given up.
+    pub fn is_releasing(&self) -> bool {
+        self.aim == Aim::Release
+    }
+
     /// The record as it was last seen.
     pub fn record(&self) -> Option<&Record> {
         self.observed.as_ref().map(|observed| &observed.record)

@@ -1,5 +1,6 @@
 //! What a snapshot looks like as the status of a ProcessReport. Pure.
 
+use super::super::rfc3339;
 use crate::domain::exit::Exit;
 use crate::domain::plan::{Kind, ProbeKind};
 use crate::domain::process::phase::{PhaseKind, RunEnd, StopReason};
@@ -134,11 +135,6 @@ fn last_exit(last: &LastRun) -> Option<LastExit> {
     })
 }
 
-fn rfc3339(at: Wall) -> String {
-    let seconds = jiff::Timestamp::from_second(at.0.div_euclid(1_000_000));
-    seconds.unwrap_or_default().to_string()
-}
-
 fn short(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
@@ -203,7 +199,29 @@ fn conditions(
         (reason, message),
         generation,
     ));
-    for condition in &mut all {
+    let moving = snapshot.stopping.is_none() && (spec.changing || !spec.good);
+    let reason = match (spec.changing, moving) {
+        (true, _) => "Changing",
+        (false, true) => "Starting",
+        (false, false) => "Settled",
+    };
+    let message = match &spec.waits {
+        Some(waits) => format!("generation {} waits for its turn", waits.generation),
+        None => String::new(),
+    };
+    all.push(condition(
+        "Progressing",
+        moving,
+        (reason, message),
+        generation,
+    ));
+    keep_times(&mut all, before, now);
+    all
+}
+
+/// What did not change keeps its time.
+fn keep_times(all: &mut [Condition], before: Option<&ProcessReportStatus>, now: Wall) {
+    for condition in all {
         let known = before.and_then(|before| {
             let mut known = before.conditions.iter();
             known.find(|known| known.kind == condition.kind)
@@ -213,7 +231,6 @@ fn conditions(
             _ => rfc3339(now),
         };
     }
-    all
 }
 
 /// Who is not ready, and why.

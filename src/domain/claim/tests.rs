@@ -238,6 +238,24 @@ fn without_the_right_to_it_is_refused_after_a_moment() {
 }
 
 #[test]
+fn without_the_right_to_write_it_is_refused_too() {
+    let mut claim = claim("b");
+    let mut now = 0.0;
+    let news = loop {
+        now = (claim.deadline(at(now).mono).since(Mono::ZERO).as_secs_f64() - 1000.0).max(now);
+        assert_eq!(claim.step(Event::Tick, at(now)).0, Action::Read);
+        let nobody = Event::Answer(election::Event::Read(None));
+        assert!(matches!(claim.step(nobody, at(now)).0, Action::Create(_)));
+        let (_, news) = claim.step(Event::Denied("no".to_owned()), at(now));
+        if news.is_some() {
+            break news;
+        }
+    };
+    assert_eq!(news, Some(News::Refused(Refusal::Denied("no".to_owned()))));
+    assert!((10.0..15.0).contains(&now), "{now}");
+}
+
+#[test]
 fn it_can_be_withdrawn() {
     let mut claim = claim("b");
     claim.step(Event::Tick, at(0.0));

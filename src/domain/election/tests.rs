@@ -363,7 +363,7 @@ fn about_eight_pods_are_candidates() {
 
 /// A uid that is no candidate among so many.
 fn bystander(pods: u32) -> Arc<str> {
-    (0..)
+    (0..1000)
         .map(|n| format!("pod-{n}"))
         .find(|uid| !is_candidate(uid, pods, Duration::ZERO))
         .unwrap()

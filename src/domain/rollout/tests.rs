@@ -205,7 +205,7 @@ struct Life {
 fn play(count: u32, max: MaxUnavailable, skew: u32, seed: u64) -> Result<(), TestCaseError> {
     let mut random = crate::domain::election::tests::world::Random(seed);
     let mut made = 0;
-    let mut make = |spread: u32| {
+    let mut fresh_pod = |spread: u32| {
         // Skewed: uids are picked so that few buckets get many pods.
         loop {
             made += 1;
@@ -220,7 +220,7 @@ fn play(count: u32, max: MaxUnavailable, skew: u32, seed: u64) -> Result<(), Tes
             }
         }
     };
-    let mut pods: Vec<Life> = (0..count).map(|_| make(skew)).collect();
+    let mut pods: Vec<Life> = (0..count).map(|_| fresh_pod(skew)).collect();
     let mut reports = pods.clone();
     let (mut permille, mut allowed) = (0u16, 0);
     for round in 0..200_000 {
@@ -276,7 +276,7 @@ fn play(count: u32, max: MaxUnavailable, skew: u32, seed: u64) -> Result<(), Tes
                 reports.swap_remove(gone);
                 continue;
             }
-            let mut fresh = make(skew);
+            let mut fresh = fresh_pod(skew);
             fresh.acted = true;
             pods[gone] = fresh.clone();
             reports[gone] = fresh;

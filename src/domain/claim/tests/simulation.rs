@@ -48,9 +48,9 @@ impl Pod {
         }
     }
 
-    fn told(&mut self, news: Option<News>, now: Now) {
+    fn told(&mut self, news: Option<&News>, now: Now) {
         match news {
-            Some(News::Granted(term)) if now.mono < term.stop_at => {
+            Some(&News::Granted(term)) if now.mono < term.stop_at => {
                 self.starts += 1;
                 let lasts = Duration::from_nanos(self.random.below(60 * SECOND));
                 self.run = Some(Run {
@@ -59,7 +59,7 @@ impl Pod {
                     well: self.random.chance(60),
                 });
             }
-            Some(News::Renewed(term)) => {
+            Some(&News::Renewed(term)) => {
                 if let Some(run) = &mut self.run {
                     run.term = term;
                 }
@@ -96,7 +96,7 @@ impl Pod {
                 self.successes += u32::from(success);
                 self.knows |= success;
                 let (action, news) = self.claim.step(Event::Ended { success }, now);
-                self.told(news, now);
+                self.told(news.as_ref(), now);
                 return action;
             }
         }
@@ -126,7 +126,7 @@ impl Actor for Pod {
             answer => Event::Answer(answer),
         };
         let (action, news) = self.claim.step(event, now);
-        self.told(news, now);
+        self.told(news.as_ref(), now);
         match self.act(now) {
             Action::Nothing => action,
             // Only one request is on its way at a time.
@@ -213,9 +213,10 @@ fn live(seed: u64, pods: usize, sum: &mut Sum) {
         }
         if let (Some(slot), true) = (victim, random.chance(50)) {
             let old = &world.slots[slot].actor;
-            let name = match random.chance(50) {
-                true => old.name.clone(),
-                false => format!("pod-{}", 1000 + round),
+            let name = if random.chance(50) {
+                old.name.clone()
+            } else {
+                format!("pod-{}", 1000 + round)
             };
             starts += old.starts;
             successes += old.successes;

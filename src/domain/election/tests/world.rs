@@ -121,6 +121,9 @@ enum What {
     Answer(usize),
 }
 
+/// When, in which turn of that moment, with whom, in which of its lives, and what.
+type Due = (u64, u64, usize, u32, What);
+
 /// A request on its way.
 #[derive(Debug)]
 struct Request {
@@ -162,7 +165,7 @@ pub(crate) struct World<A> {
     pub(crate) random: Random,
     pub(crate) faults: Faults,
     requests: Vec<Request>,
-    queue: BinaryHeap<Reverse<(u64, u64, usize, u32, What)>>,
+    queue: BinaryHeap<Reverse<Due>>,
     turn: u64,
 }
 

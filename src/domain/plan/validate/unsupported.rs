@@ -2,7 +2,7 @@
 
 use super::walk;
 use crate::spec::problem::{FieldPath, Problem};
-use crate::spec::v1alpha1::{InitProcess, Logging, Process, ProcessSetSpec, Rollout, Scope};
+use crate::spec::v1alpha1::{InitProcess, Logging, Process, ProcessSetSpec, Scope};
 
 /// Something that is not supported yet.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +30,6 @@ const fn row(path: &'static str, what: &'static str, used: Used) -> NotSupported
 /// Everything that is not supported yet. CHANGELOG.md has the same list.
 #[rustfmt::skip]
 pub const NOT_SUPPORTED: &[NotSupported] = &[
-    row("spec.rollout", "rollouts over a fleet of pods", Used::Set(|spec| spec.rollout != Rollout::default())),
     row("spec.cronProcesses", "cron processes", Used::Set(|spec| !spec.cron_processes.is_empty())),
     row("spec.sidecars", "sidecars", Used::Set(|spec| !spec.sidecars.is_empty())),
     row("spec.initProcesses[].scope", "init processes that run once over all pods (scope: Set)", Used::Init(|process| process.scope == Scope::Set)),

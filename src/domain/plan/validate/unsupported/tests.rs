@@ -7,11 +7,6 @@ use crate::domain::plan::validate::validate;
 /// What uses each row, and where it is found.
 const USES: &[(&str, &str, &str)] = &[
     (
-        "spec.rollout",
-        "rollout: {maxUnavailable: 1}",
-        "spec.rollout",
-    ),
-    (
         "spec.cronProcesses",
         "cronProcesses: [{name: c, command: [a], schedule: '@daily'}]",
         "spec.cronProcesses",

@@ -1,0 +1,292 @@
+//! What the holder of the set's Lease does for all its pods: folds their reports into the ProcessSet's status, and lets
+//! them act on a change a few at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use self::status::Count;
+use super::Wiring;
+use super::access::{Access, Identity, LIMIT, Pod};
+use super::lease::store::{Place, Store};
+use super::lease::{Command, Held, hold};
+use super::pause::{Pause, sleep, within};
+use super::trouble::{Kind, Told, Trouble};
+use super::watcher::Seen;
+use crate::domain::election::{Config, Field, Timing};
+use crate::domain::event::Event;
+use crate::domain::rollout::{Admission, MaxUnavailable, Progress, admitted};
+use crate::ports::Level;
+use crate::spec::units::IntOrPercent;
+use crate::spec::v1alpha1::{ProcessReport, ProcessSet, ProcessSetStatus};
+
+mod status;
+
+/// Between two looks at the reports while a change is on its way, at least.
+const BUSY: Duration = Duration::from_secs(1);
+/// And while nothing changes: this first, then ever longer.
+const QUIET: Duration = Duration::from_secs(10);
+const QUIETEST: Duration = Duration::from_secs(60);
+/// More for each pod: a big fleet is read rarely.
+const BUSY_PER_POD: Duration = Duration::from_millis(4);
+const QUIET_PER_POD: Duration = Duration::from_millis(20);
+/// Reports in one answer.
+const PAGE: u32 = 500;
+/// Who wrote the status, for server-side apply.
+const MANAGER: &str = "podinit-status";
+
+/// Tells the engine when this pod's turn has come.
+pub(super) async fn turns(me: &Identity, mut seen: watch::Receiver<Seen>, wiring: &Wiring) {
+    let uid = me.pod.as_ref().map_or("", |pod| &pod.uid);
+    let mut snapshots = wiring.snapshots.clone();
+    let mut told = None;
+    loop {
+        let waits = snapshots.borrow_and_update().spec.waits.clone();
+        let (version, permille) = {
+            let seen = seen.borrow_and_update();
+            (seen.version.clone(), seen.admitted)
+        };
+        let turn = waits.is_some() && waits == version && admitted(uid, permille);
+        if let Some(object) = version.filter(|_| turn)
+            && told.as_ref() != Some(&object)
+        {
+            told = Some(object.clone());
+            let event = Event::Admitted { object };
+            if wiring.mailbox.send(event.into()).await.is_err() {
+                return;
+            }
+        }
+        let changed = tokio::select! {
+            changed = snapshots.changed() => changed,
+            changed = seen.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+    }
+}
+
+/// Asks for the set's Lease, and does its work while it has it.
+pub(super) async fn lead(
+    access: &Access,
+    me: &Identity,
+    seen: watch::Receiver<Seen>,
+    wiring: &Wiring,
+) {
+    let Some(pod) = &me.pod else { return };
+    let mut first = seen.clone();
+    // Whose Lease it is is known once the set is.
+    let Ok(owner) = first
+        .wait_for(|seen| seen.version.is_some())
+        .await
+        .map(|seen| seen.owner())
+    else {
+        return;
+    };
+    let name = &wiring.name;
+    let place = Place {
+        namespace: name.namespace.clone(),
+        name: format!("{}-podinit", name.name),
+        labels: vec![("podinit.dev/processset".to_owned(), name.name.clone())],
+        owner,
+    };
+    let config = Config {
+        identity: identity(pod, &me.container),
+        timing: Timing::SET,
+        field: Field::Few {
+            uid: pod.uid.as_str().into(),
+        },
+        seed: (wiring.clock)().mono.as_nanos(),
+    };
+    let clock = wiring.clock;
+    let (commands, taken) = mpsc::channel(16);
+    let (held, holds) = watch::channel(Held::default());
+    let store = Store::new(access.client.clone(), place, Timing::SET);
+    let note = Arc::clone(&wiring.note);
+    let contender = hold(store, config, Arc::new(clock), taken, held, note);
+    let leader = Leader {
+        client: access.client.clone(),
+        wiring,
+        seen,
+        holds,
+        commands: commands.clone(),
+    };
+    tokio::join!(contender, leader.work(), tell_ready(wiring, commands));
+}
+
+fn identity(pod: &Pod, container: &str) -> Arc<str> {
+    format!("{}.{container}_{}", pod.name, pod.uid).into()
+}
+
+/// Only ready pods ask for the Lease, and it is given up at the first moment of a stop.
+async fn tell_ready(wiring: &Wiring, commands: mpsc::Sender<Command>) {
+    let mut snapshots = wiring.snapshots.clone();
+    loop {
+        let (ready, stopping) = {
+            let snapshot = snapshots.borrow_and_update();
+            (snapshot.ready, snapshot.stopping.is_some())
+        };
+        let command = if stopping {
+            Command::Release
+        } else {
+            Command::Ready(ready)
+        };
+        if commands.send(command).await.is_err() || stopping || snapshots.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Leader<'a> {
+    client: Client,
+    wiring: &'a Wiring,
+    seen: watch::Receiver<Seen>,
+    holds: watch::Receiver<Held>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Leader<'_> {
+    async fn work(mut self) {
+        let mut told = Told::default();
+        let mut pause = Pause::new();
+        let mut quiet = QUIET;
+        let mut last: Option<ProcessSetStatus> = None;
+        loop {
+            let now = (self.wiring.clock)().mono;
+            if !self.holds.borrow_and_update().holds(now) {
+                last = None;
+                if self.holds.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            let wait = match self.look(&mut last).await {
+                Ok((count, changed, busy)) => {
+                    pause.reset();
+                    if told.over() {
+                        self.say(Level::Info, "the ProcessSet's status is written again");
+                    }
+                    quiet = if changed {
+                        QUIET
+                    } else {
+                        (quiet * 2).min(QUIETEST)
+                    };
+                    if busy {
+                        BUSY.max(BUSY_PER_POD * count)
+                    } else {
+                        quiet.max(QUIET_PER_POD * count)
+                    }
+                }
+                Err(trouble) => {
+                    if told.is_news(&trouble) {
+                        let advice = advice(&trouble);
+                        self.say(
+                            Level::Warn,
+                            &format!(
+                                "the ProcessSet's status cannot be written: {trouble}{advice}"
+                            ),
+                        );
+                    }
+                    pause.next(self.wiring.clock).max(BUSY)
+                }
+            };
+            tokio::select! {
+                () = sleep(wait) => {}
+                changed = self.seen.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    fn say(&self, level: Level, message: &str) {
+        self.wiring.say(level, message.to_owned());
+    }
+
+    /// Folds the reports and writes what changed: how many pods there are, whether anything was written, whether a change
+    /// is on its way.
+    async fn look(
+        &mut self,
+        last: &mut Option<ProcessSetStatus>,
+    ) -> Result<(u32, bool, bool), Trouble> {
+        let seen = self.seen.borrow_and_update().clone();
+        let Some(version) = &seen.version else {
+            return Ok((0, false, false));
+        };
+        let count = self.count(version.generation).await?;
+        // Closed: it is being given up.
+        let _ = self.commands.send(Command::Pods(count.fleet.pods())).await;
+        let max = match seen.max_unavailable {
+            IntOrPercent::Int(count) => MaxUnavailable::Count(count.into()),
+            IntOrPercent::Percent(percent) => MaxUnavailable::Percent(percent.into()),
+        };
+        let Admission { permille, progress } = count.fleet.admit(seen.admitted, max);
+        let now = (self.wiring.clock)();
+        let before = last.as_ref().or(seen.status.as_ref());
+        let refused = self.wiring.snapshots.borrow().spec.refused.clone();
+        let told = (u32::from(permille), progress, refused.as_deref());
+        let status = status::status(version.generation, &count, told, before, now.wall);
+        let busy = !matches!(progress, Progress::Complete | Progress::Failed { .. });
+        let pods = count.fleet.pods();
+        if before == Some(&status) {
+            *last = Some(status);
+            return Ok((pods, false, busy));
+        }
+        // What is not held any more by now is somebody else's to write.
+        if !self.holds.borrow().holds(now.mono) {
+            return Ok((pods, false, busy));
+        }
+        self.write(&status).await?;
+        *last = Some(status);
+        Ok((pods, true, busy))
+    }
+
+    /// One page after the other; no report is kept.
+    async fn count(&self, generation: i64) -> Result<Count, Trouble> {
+        let name = &self.wiring.name;
+        let api: Api<ProcessReport> = Api::namespaced(self.client.clone(), &name.namespace);
+        let mut params = ListParams::default()
+            .labels(&format!("podinit.dev/processset={}", name.name))
+            .limit(PAGE);
+        let mut count = Count::default();
+        loop {
+            let page = within(LIMIT, api.list(&params)).await?;
+            for report in &page.items {
+                let owner = report.owner_references().first();
+                let uid = owner.map_or("", |owner| &owner.uid);
+                if let Some(status) = &report.status {
+                    count.add(uid, status, generation);
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(count),
+            }
+        }
+    }
+
+    async fn write(&self, status: &ProcessSetStatus) -> Result<(), Trouble> {
+        let name = &self.wiring.name;
+        let api: Api<ProcessSet> = Api::namespaced(self.client.clone(), &name.namespace);
+        let body = json!({
+            "apiVersion": "podinit.dev/v1alpha1",
+            "kind": "ProcessSet",
+            "status": status,
+        });
+        let how = PatchParams::apply(MANAGER).force();
+        let patch = Patch::Apply(body);
+        within(LIMIT, api.patch_status(&name.name, &how, &patch)).await?;
+        Ok(())
+    }
+}
+
+fn advice(trouble: &Trouble) -> &'static str {
+    match trouble.kind {
+        Kind::Forbidden => {
+            "; its Role needs list of processreports and patch of processsets/status: without them no pod acts on a change that stops processes"
+        }
+        Kind::NotFound | Kind::Conflict | Kind::Other => "",
+    }
+}
