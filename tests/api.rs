@@ -129,8 +129,11 @@ fn the_crds_are_taken_and_explained_and_hold_what_they_can() {
         let strict = ["apply", "--server-side", "--validate=strict"];
         cluster.kubectl(&[&strict[..], &["-n", &namespace, "-f", &path]].concat());
     }
-    let known = cluster.json(&["get", "processset", "-n", &namespace]);
-    assert_eq!(known["items"].as_array().unwrap().len(), 4);
+    let known = cluster.kubectl(&["get", "pset", "-n", &namespace, "-o", "name"]);
+    assert_eq!(
+        known.lines().collect::<Vec<_>>(),
+        ["laravel", "shop", "web"].map(|name| format!("processset.podinit.dev/{name}"))
+    );
 }
 
 /// The API server itself, asked from inside by a client that is not ours.
@@ -199,10 +202,15 @@ fn a_pod_follows_its_set_and_reports() {
     let pod = cluster.pod(&namespace, "web-1", RULES);
     let podinit = pod.podinit(&["--processset", "web"]).start();
     podinit.wait_for("one", says("one"));
-    within(SOON, "a report", || {
+    let list = within(SOON, "a report", || {
         let list = cluster.kubectl(&["get", "prep", "-n", &namespace]);
-        list.contains("2/2").then_some(())
+        list.contains("2/2").then_some(list)
     });
+    let header: Vec<&str> = list.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(
+        header,
+        ["NAME", "READY", "STATUS", "RESTARTS", "SET", "AGE"]
+    );
     let told = report(cluster, &pod);
     assert_eq!(
         told["metadata"]["ownerReferences"][0]["uid"],
