@@ -55,23 +55,20 @@ demo: stack build ## a real Laravel stack under podinit as PID 1, step by step w
 .PHONY: test
 test: stack kubernetes ## the whole test suite, on real processes, the real stack and a real API server
 	$(call say,tests)
-	KUBERNETES_PROGRAMS="$$(kind-e2e/build)" cargo test --locked --no-fail-fast --features api
+	cargo test --locked --no-fail-fast --features api
 	$(call say,every test passed)
-
-.PHONY: kubernetes
-kubernetes: go
-	$(call say,Kubernetes for the tests)
-	@kind-e2e/build
-
-.PHONY: go
-go:
-	@kind-e2e/go
 
 .PHONY: test-api
-test-api: kubernetes ## the tests against a real API server
+test-api: kubernetes ## the tests against a real API server alone
 	$(call say,tests against a real API server)
-	KUBERNETES_PROGRAMS="$$(kind-e2e/build)" cargo test --locked --features api --test api
-	$(call say,every test passed)
+	cargo test --locked --no-fail-fast --features api --test api
+	$(call say,every test against a real API server passed)
+
+.PHONY: kubernetes
+kubernetes: ## Kubernetes and etcd for the tests, from their Go modules, into ~/.cache/podinit
+	$(call say,Kubernetes for the tests)
+	$(if $(shell command -v go),,$(call install,golang-go ca-certificates))
+	@kind-e2e/build
 
 .PHONY: fmt
 fmt: ## formats the code

@@ -1,4 +1,5 @@
-//! podinit and a real API server. `make test-api` builds that first.
+//! podinit and a real API server. `make test-api` builds that first; where it is built, `cargo test --features api --test api`
+//! does as well.
 
 #![allow(
     missing_docs,
@@ -36,22 +37,7 @@ const RULES: &str = r#"
 /// One server for all tests of this binary; each has a namespace of its own.
 fn server() -> &'static Cluster {
     static SERVER: OnceLock<Cluster> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        let cluster = Cluster::start();
-        for file in ["processsets", "processreports"] {
-            let path = format!(
-                "{}/crds/podinit.dev_{file}.yaml",
-                env!("CARGO_MANIFEST_DIR")
-            );
-            cluster.kubectl(&["apply", "--server-side", "-f", &path]);
-            cluster.kubectl(&[
-                "wait",
-                "--for=condition=Established",
-                &format!("crd/{file}.podinit.dev"),
-            ]);
-        }
-        cluster
-    })
+    SERVER.get_or_init(|| Cluster::start().with_crds())
 }
 
 fn set(name: &str, spec: &str) -> String {
@@ -96,8 +82,22 @@ fn report(cluster: &Cluster, pod: &Pod<'_>) -> serde_json::Value {
 fn the_crds_are_taken_and_explained_and_hold_what_they_can() {
     let cluster = server();
     let namespace = cluster.namespace();
-    let told = cluster.kubectl(&["explain", "processset.spec.processes.livenessProbe"]);
-    assert!(told.contains("fastCgi"), "{told}");
+    for (path, words) in [
+        (
+            "processset.spec.processes",
+            &["dependsOn", "<[]Object>", "stopSignal"][..],
+        ),
+        ("processset.spec.processes.livenessProbe", &["fastCgi"]),
+        (
+            "processreport.status",
+            &["phase", "enum: Starting, Running"],
+        ),
+    ] {
+        let told = cluster.kubectl(&["explain", path]);
+        for word in words {
+            assert!(told.contains(word), "{path} without {word}: {told}");
+        }
+    }
     cluster.apply(&namespace, &set("web", &workers("x")));
     let list = cluster.kubectl(&["get", "pset", "-n", &namespace]);
     assert!(
@@ -123,10 +123,75 @@ fn the_crds_are_taken_and_explained_and_hold_what_they_can() {
         let told = cluster.refuse(&namespace, &set("bad", spec));
         assert!(told.contains(why), "{spec}: {told}");
     }
-    for example in ["web-and-queue", "job"] {
-        let path = format!("{}/examples/{example}.yaml", env!("CARGO_MANIFEST_DIR"));
-        cluster.kubectl(&["apply", "--server-side", "-n", &namespace, "-f", &path]);
+    // As they are, with nothing that the server would drop.
+    for example in ["web-and-queue.yaml", "job.yaml", "laravel/processset.yaml"] {
+        let path = format!("{}/examples/{example}", env!("CARGO_MANIFEST_DIR"));
+        let strict = ["apply", "--server-side", "--validate=strict"];
+        cluster.kubectl(&[&strict[..], &["-n", &namespace, "-f", &path]].concat());
     }
+    let known = cluster.kubectl(&["get", "pset", "-n", &namespace, "-o", "name"]);
+    assert_eq!(
+        known.lines().collect::<Vec<_>>(),
+        ["laravel", "shop", "web"].map(|name| format!("processset.podinit.dev/{name}"))
+    );
+}
+
+/// The API server itself, asked from inside by a client that is not ours.
+#[test]
+fn a_pod_of_the_tests_has_what_a_pod_has() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    let pod = cluster.pod(&namespace, "web-1", RULES);
+    let kubectl = |args: &[&str]| {
+        let output = pod.command(cluster.program("kubectl").to_str().unwrap());
+        let output = { output }.args(args).output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        String::from_utf8(told).unwrap()
+    };
+    let who: serde_json::Value =
+        serde_json::from_str(&kubectl(&["auth", "whoami", "-o", "json"])).unwrap();
+    let who = &who["status"]["userInfo"];
+    assert_eq!(
+        who["username"],
+        format!("system:serviceaccount:{namespace}:web-1-account")
+    );
+    let bound = &who["extra"]["authentication.kubernetes.io/pod-uid"][0];
+    assert_eq!(*bound, pod.uid.as_str());
+    // Its own namespace, and no more than its rules say.
+    assert!(kubectl(&["get", "pods"]).contains("web-1"));
+    let secrets = kubectl(&["get", "secrets"]);
+    assert!(secrets.contains("Forbidden"), "{secrets}");
+    let others = kubectl(&["get", "pods", "-n", "default"]);
+    assert!(others.contains("Forbidden"), "{others}");
+    let name = pod.command("printenv").arg("POD_NAME").output().unwrap();
+    assert_eq!(name.stdout, b"web-1\n");
+    // What is bound to a Pod ends with it.
+    cluster.kubectl(&["delete", "pod", "-n", &namespace, "web-1", "--force"]);
+    within(SOON, "its token is worth nothing", || {
+        let told = kubectl(&["get", "pods"]);
+        (told.contains("logged in") || told.contains("Unauthorized")).then_some(())
+    });
+}
+
+/// A server with the controllers: only they remove what belongs to a Pod.
+#[test]
+fn a_report_goes_with_its_pod() {
+    let cluster = Cluster::start().with_crds().with_controllers();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set("web", &workers("one")));
+    let pod = cluster.pod(&namespace, "web-1", RULES);
+    let podinit = pod.podinit(&["--processset", "web"]).start();
+    podinit.wait_for("one", says("one"));
+    let reports = || cluster.kubectl(&["get", "prep", "-n", &namespace, "--no-headers"]);
+    within(SOON, "a report", || {
+        reports().contains("web-1.main").then_some(())
+    });
+    assert_eq!(podinit.stop().code, 0);
+    cluster.kubectl(&["delete", "pod", "-n", &namespace, "web-1", "--force"]);
+    within(Duration::from_secs(60), "it is gone", || {
+        (!reports().contains("web-1")).then_some(())
+    });
+    cluster.kubectl(&["delete", "namespace", &namespace, "--timeout=60s"]);
 }
 
 #[test]
@@ -137,10 +202,15 @@ fn a_pod_follows_its_set_and_reports() {
     let pod = cluster.pod(&namespace, "web-1", RULES);
     let podinit = pod.podinit(&["--processset", "web"]).start();
     podinit.wait_for("one", says("one"));
-    within(SOON, "a report", || {
+    let list = within(SOON, "a report", || {
         let list = cluster.kubectl(&["get", "prep", "-n", &namespace]);
-        list.contains("2/2").then_some(())
+        list.contains("2/2").then_some(list)
     });
+    let header: Vec<&str> = list.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(
+        header,
+        ["NAME", "READY", "STATUS", "RESTARTS", "SET", "AGE"]
+    );
     let told = report(cluster, &pod);
     assert_eq!(
         told["metadata"]["ownerReferences"][0]["uid"],
@@ -436,14 +506,7 @@ fn without_any_right_and_without_an_answer_there_is_a_fallback() {
 /// A test that stops the server has one of its own.
 #[test]
 fn the_server_goes_away_and_nobody_notices() {
-    let cluster = Cluster::start();
-    let crds = format!("{}/crds", env!("CARGO_MANIFEST_DIR"));
-    cluster.kubectl(&["apply", "--server-side", "-f", &crds]);
-    cluster.kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        "crd/processsets.podinit.dev",
-    ]);
+    let cluster = Cluster::start().with_crds();
     let namespace = cluster.namespace();
     cluster.apply(&namespace, &set("web", &workers("one")));
     let pod = cluster.pod(&namespace, "web-1", RULES);

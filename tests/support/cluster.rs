@@ -1,20 +1,21 @@
 //! A real API server: etcd and kube-apiserver on the loopback, and podinit as a pod sees them.
 //!
-//! No kubelet and no controllers: a Pod is an object here, and podinit runs in a mount namespace that has the volume of
-//! the Pod's service account.
+//! No kubelet, and controllers only where a test asks for them: a Pod is an object here, and podinit runs in a mount
+//! namespace that has the volume of the Pod's service account.
 
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Start, within};
 
@@ -23,15 +24,21 @@ const UP: Duration = Duration::from_secs(120);
 /// Where a pod has its service account.
 const VOLUME: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+/// What the controllers do: owned objects and the content of namespaces go, namespaces get a ServiceAccount. None that
+/// miss the Nodes of the Pods.
+const CONTROLLERS: &str =
+    "garbage-collector-controller,namespace-controller,serviceaccount-controller";
+
 /// The server with its store.
 #[derive(Debug)]
 pub struct Cluster {
-    dir: tempfile::TempDir,
     programs: PathBuf,
-    port: u16,
-    etcd: (Child, u16),
+    address: SocketAddr,
+    etcd: Child,
     server: Mutex<Option<Child>>,
+    controllers: Option<Child>,
     namespaces: AtomicU32,
+    dir: Folder,
 }
 
 /// Ends with the test binary, whatever becomes of that. The kernel means the thread that forks, and a test's own ends with
@@ -63,70 +70,164 @@ fn spawn(mut command: Command, log: &Path) -> Child {
     child.recv().unwrap().unwrap()
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// A folder that goes when this process does, however that ends: a static is never dropped, and a killed test drops nothing.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    broom: (Option<ChildStdin>, Child),
+}
+
+impl Folder {
+    fn new() -> Folder {
+        let path = tempfile::tempdir().unwrap().keep();
+        // Until the pipe is closed; then as long as somebody who is killed at the same time still makes files.
+        let script = "read _; exec timeout 10 sh -c 'until rm -rf \"$0\"; do :; done' \"$0\" 2>&-";
+        let mut broom = Command::new("sh")
+            .args(["-c", script])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // A Ctrl-C is for the test.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let stdin = broom.stdin.take();
+        Folder {
+            path,
+            broom: (stdin, broom),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(self.broom.0.take());
+        let _ = self.broom.1.wait();
+    }
+}
+
+/// An address of this process's own among those of the loopback: no port has to be found, and one that was given up for
+/// a while is not taken by somebody else.
+fn own_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // A pid has 22 bits.
+    let pid = std::process::id() & 0x3f_ffff;
+    let ip = Ipv4Addr::from((127 << 24) | (1 << 22) | pid);
+    let port = 6443 + NEXT.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from((ip, port as u16))
+}
+
+/// The folder with Kubernetes: what `KUBERNETES_PROGRAMS` says, else where `make kubernetes` builds it.
+fn programs() -> PathBuf {
+    let folder = std::env::var("KUBERNETES_PROGRAMS").unwrap_or_else(|_| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/kind-e2e/build");
+        let output = Command::new(script).arg("--folder").output().unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    });
+    let folder = PathBuf::from(folder);
+    assert!(
+        folder.join("kube-apiserver").exists(),
+        "no Kubernetes in {}: build it with `make kubernetes`",
+        folder.display()
+    );
+    folder
 }
 
 impl Cluster {
-    /// Starts both; `make test-api` builds them before.
+    /// Starts both.
     pub fn start() -> Cluster {
-        let programs = std::env::var("KUBERNETES_PROGRAMS").map(PathBuf::from);
-        let programs = programs.unwrap_or_else(|_| {
-            panic!("KUBERNETES_PROGRAMS names no folder with Kubernetes: run `make test-api`")
-        });
-        let dir = tempfile::tempdir().unwrap();
-        certificates(dir.path());
+        let programs = programs();
+        let (dir, address) = (Folder::new(), own_address());
+        certificates(&dir.path, address);
         fs::write(
-            dir.path().join("tokens.csv"),
+            dir.path.join("tokens.csv"),
             "admin-token,admin,admin,\"system:masters\"\n",
         )
         .unwrap();
-        let (client, peer) = (free_port(), free_port());
-        let url = format!("http://127.0.0.1:{client}");
-        let peer = format!("http://127.0.0.1:{peer}");
+        let url = format!("unix://{}/etcd.sock", dir.path.display());
+        let peer = format!("unix://{}/peer.sock", dir.path.display());
         let mut etcd = Command::new(programs.join("etcd"));
         etcd.arg("--data-dir")
-            .arg(dir.path().join("etcd"))
+            .arg(dir.path.join("etcd"))
             .args(["--unsafe-no-fsync", "--log-level", "warn"])
             .args(["--listen-client-urls", &url])
             .args(["--advertise-client-urls", &url])
             .args(["--listen-peer-urls", &peer])
             .args(["--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("default={peer}")]);
-        let etcd = spawn(etcd, &dir.path().join("etcd.log"));
+        let etcd = spawn(etcd, &dir.path.join("etcd.log"));
         let cluster = Cluster {
-            dir,
             programs,
-            port: free_port(),
-            etcd: (etcd, client),
+            address,
+            etcd,
             server: Mutex::new(None),
+            controllers: None,
             namespaces: AtomicU32::new(0),
+            dir,
         };
         cluster.start_server();
         cluster
     }
 
+    /// With the CRDs of this repository.
+    #[must_use]
+    pub fn with_crds(self) -> Cluster {
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+        self.kubectl(&["apply", "--server-side", "-f", crds]);
+        let wait = ["wait", "--for=condition=Established", "crd", "--all"];
+        self.kubectl(&wait);
+        self
+    }
+
+    /// With what removes owned objects and the content of namespaces, and makes ServiceAccounts. What comes after the
+    /// CRDs knows them at once.
+    #[must_use]
+    pub fn with_controllers(mut self) -> Cluster {
+        let config = self.path("controllers.json");
+        let server = json!({"server": self.url(), "certificate-authority": self.path("ca.crt")});
+        let text = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "all",
+            "clusters": [{"name": "all", "cluster": server}],
+            "users": [{"name": "all", "user": {"token": "admin-token"}}],
+            "contexts": [{"name": "all", "context": {"cluster": "all", "user": "all"}}],
+        });
+        fs::write(&config, text.to_string()).unwrap();
+        let mut controllers = Command::new(self.program("kube-controller-manager"));
+        controllers
+            .arg("--kubeconfig")
+            .arg(config)
+            .args(["--controllers", CONTROLLERS])
+            .args(["--leader-elect=false", "--secure-port=0"]);
+        self.controllers = Some(spawn(controllers, &self.path("controllers.log")));
+        self
+    }
+
+    /// A program of Kubernetes.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
+    /// Where the API server is.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.path.join(name)
     }
 
     /// Starts the API server on the same port and store as before.
     pub fn start_server(&self) {
         let file = |name: &str| self.path(name).display().to_string();
-        let mut server = Command::new(self.programs.join("kube-apiserver"));
+        let mut server = Command::new(self.program("kube-apiserver"));
         server
-            .args([
-                "--etcd-servers",
-                &format!("http://127.0.0.1:{}", self.etcd.1),
-            ])
-            .args([
-                "--bind-address",
-                "127.0.0.1",
-                "--advertise-address",
-                "127.0.0.1",
-            ])
-            .args(["--secure-port", &self.port.to_string()])
+            .arg("--etcd-servers")
+            .arg(format!("unix://{}", file("etcd.sock")))
+            .args(["--bind-address", &self.address.ip().to_string()])
+            .args(["--advertise-address", &self.address.ip().to_string()])
+            .args(["--secure-port", &self.address.port().to_string()])
             .args(["--tls-cert-file", &file("server.crt")])
             .args(["--tls-private-key-file", &file("server.key")])
             .args(["--client-ca-file", &file("ca.crt")])
@@ -143,18 +244,13 @@ impl Cluster {
         let child = spawn(server, &self.path("apiserver.log"));
         *self.server.lock().unwrap() = Some(child);
         within(UP, "the API server is ready", || {
-            let ended = self
-                .server
-                .lock()
-                .unwrap()
-                .as_mut()
-                .unwrap()
-                .try_wait()
-                .unwrap();
-            if let Some(status) = ended {
+            let mut server = self.server.lock().unwrap();
+            if let Some(status) = server.as_mut().unwrap().try_wait().unwrap() {
                 let log = fs::read_to_string(self.path("apiserver.log")).unwrap();
                 panic!("{status}\n{log}");
             }
+            drop(server);
+            TcpStream::connect(self.address).ok()?;
             let (ok, text) = self.try_kubectl(&["get", "--raw", "/readyz"], None);
             (ok && text == "ok").then_some(())
         });
@@ -185,13 +281,13 @@ impl Cluster {
     }
 
     fn kubectl_with(&self, token: &str, args: &[&str], stdin: Option<&str>) -> (bool, String) {
-        let mut child = Command::new(self.programs.join("kubectl"))
-            .args(["--server", &format!("https://127.0.0.1:{}", self.port)])
+        let mut child = Command::new(self.program("kubectl"))
+            .args(["--server", &self.url(), "--request-timeout=60s"])
             .arg("--certificate-authority")
             .arg(self.path("ca.crt"))
             .args(["--token", token, "--kubeconfig", "/dev/null"])
             .args(args)
-            .env("HOME", self.dir.path())
+            .env("HOME", &self.dir.path)
             .env_remove("KUBECONFIG")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -266,62 +362,84 @@ impl Cluster {
         name
     }
 
-    /// A Pod, the service account it runs as, and the rights of that.
-    pub fn pod(&self, namespace: &str, name: &str, rules: &str) -> Pod<'_> {
-        let account = format!("{name}-account");
+    /// A service account and what it may do: the rules of a Role as YAML, indented by two.
+    pub fn service_account(&self, namespace: &str, name: &str, rules: &str) {
         self.apply(
             namespace,
             &format!(
-                "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {account}}}\n---\n\
-                 apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: {account}}}\nrules:\n{rules}\n---\n\
-                 apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: {account}}}\n\
-                 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {account}}}\n\
-                 subjects: [{{kind: ServiceAccount, name: {account}}}]\n---\n\
-                 apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  serviceAccountName: {account}\n  \
+                "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}}}\n---\n\
+                 apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: {name}}}\nrules:\n{rules}\n---\n\
+                 apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: {name}}}\n\
+                 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {name}}}\n\
+                 subjects: [{{kind: ServiceAccount, name: {name}}}]\n"
+            ),
+        );
+    }
+
+    /// A token of a service account; `bound` to a Pod of this name and uid, as the kubelet asks for it.
+    pub fn token(&self, namespace: &str, account: &str, bound: Option<(&str, &str)>) -> String {
+        let mut args = vec!["create", "token", "-n", namespace, account];
+        if let Some((pod, uid)) = bound {
+            args.extend(["--bound-object-kind", "Pod", "--bound-object-name", pod]);
+            args.extend(["--bound-object-uid", uid]);
+        }
+        self.kubectl(&args).trim().to_owned()
+    }
+
+    /// A Pod, the service account it runs as, and the rights of that.
+    pub fn pod(&self, namespace: &str, name: &str, rules: &str) -> Pod<'_> {
+        let account = format!("{name}-account");
+        self.service_account(namespace, &account, rules);
+        self.pod_of(namespace, name, &account)
+    }
+
+    /// A Pod that runs as a service account that is there. Its Node is nowhere: nobody schedules it, nobody runs it.
+    pub fn pod_of(&self, namespace: &str, name: &str, account: &str) -> Pod<'_> {
+        self.apply(
+            namespace,
+            &format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  serviceAccountName: {account}\n  \
                  nodeName: nowhere\n  containers: [{{name: main, image: none}}]\n"
             ),
         );
-        let uid = self.kubectl(&[
-            "get",
-            "pod",
-            "-n",
-            namespace,
-            name,
-            "-o",
-            "jsonpath={.metadata.uid}",
-        ]);
-        let volume = tempfile::tempdir().unwrap();
-        let token = self.kubectl(&[
-            "create",
-            "token",
-            "-n",
-            namespace,
-            &account,
-            "--bound-object-kind",
-            "Pod",
-            "--bound-object-name",
-            name,
-            "--bound-object-uid",
-            &uid,
-        ]);
-        fs::write(volume.path().join("token"), token.trim()).unwrap();
-        fs::write(volume.path().join("namespace"), namespace).unwrap();
-        fs::copy(self.path("ca.crt"), volume.path().join("ca.crt")).unwrap();
+        let pod = self.json(&["get", "pod", "-n", namespace, name]);
+        let uid = pod["metadata"]["uid"].as_str().unwrap().to_owned();
+        let token = self.token(namespace, account, Some((name, &uid)));
         Pod {
             cluster: self,
+            volume: self.volume(namespace, &token),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             uid,
-            volume,
         }
+    }
+
+    /// A token as the kubelet lays it out for a container.
+    fn volume(&self, namespace: &str, token: &str) -> tempfile::TempDir {
+        let volume = tempfile::tempdir().unwrap();
+        let data = volume.path().join("..1");
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("token"), token).unwrap();
+        fs::write(data.join("namespace"), namespace).unwrap();
+        fs::copy(self.path("ca.crt"), data.join("ca.crt")).unwrap();
+        symlink("..1", volume.path().join("..data")).unwrap();
+        for name in ["token", "namespace", "ca.crt"] {
+            symlink(format!("..data/{name}"), volume.path().join(name)).unwrap();
+        }
+        volume
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop_server();
-        let _ = self.etcd.0.kill();
-        let _ = self.etcd.0.wait();
+        for child in [Some(&mut self.etcd), self.controllers.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -338,22 +456,55 @@ pub struct Pod<'a> {
 impl Pod<'_> {
     /// podinit as the first process of this Pod's container.
     pub fn podinit(&self, args: &[&str]) -> Start {
-        let script = format!("mount --bind \"$0\" {VOLUME} && exec \"$@\"");
-        fs::create_dir_all(VOLUME).unwrap();
-        let volume = self.volume.path().to_str().unwrap();
-        Start::args(args)
-            .under(&["sh", "-c", &script, volume])
-            .env("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-            .env("KUBERNETES_SERVICE_PORT", &self.cluster.port.to_string())
+        let words = self.inside();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let start = Start::args(args)
+            .under(&words)
             .env("PODINIT_ADMIN_ADDR", "127.0.0.1:0")
             // A proxy of the application's is nothing for the API server.
             .env("HTTPS_PROXY", "http://127.0.0.1:9")
-            .env("https_proxy", "http://127.0.0.1:9")
+            .env("https_proxy", "http://127.0.0.1:9");
+        let env = self.environment();
+        let set = |start: Start, (name, value): &(&str, String)| start.env(name, value);
+        env.iter().fold(start, set)
+    }
+
+    /// Any command in this Pod's container.
+    pub fn command(&self, program: &str) -> Command {
+        let words = self.inside();
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .arg(program)
+            .envs(self.environment());
+        command
+    }
+
+    /// Puts a command into a mount namespace with the volume of the service account.
+    fn inside(&self) -> Vec<String> {
+        fs::create_dir_all(VOLUME).unwrap();
+        let script = format!("mount --bind \"$0\" {VOLUME} && exec \"$@\"");
+        let volume = self.volume.path().to_str().unwrap();
+        ["unshare", "--mount", "sh", "-c", &script, volume]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    /// What the kubelet sets, and what a chart sets by the downward API.
+    fn environment(&self) -> [(&'static str, String); 5] {
+        let address = self.cluster.address;
+        [
+            ("KUBERNETES_SERVICE_HOST", address.ip().to_string()),
+            ("KUBERNETES_SERVICE_PORT", address.port().to_string()),
+            ("POD_NAME", self.name.clone()),
+            ("POD_NAMESPACE", self.namespace.clone()),
+            ("POD_UID", self.uid.clone()),
+        ]
     }
 }
 
 /// A CA, a server certificate of it, and the key of the service accounts' tokens.
-fn certificates(dir: &Path) {
+fn certificates(dir: &Path, address: SocketAddr) {
     let write = |name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
@@ -364,7 +515,10 @@ fn certificates(dir: &Path) {
     write("ca.crt", &ca_certificate.pem());
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().unwrap();
-    let names = ["127.0.0.1", "kubernetes.default.svc"].map(str::to_owned);
+    let names = [
+        address.ip().to_string(),
+        "kubernetes.default.svc".to_owned(),
+    ];
     let server = CertificateParams::new(names).unwrap();
     let certificate = server.signed_by(&key, &issuer).unwrap();
     write("server.crt", &certificate.pem());
