@@ -7,6 +7,7 @@ mod load;
 
 pub mod check;
 mod de;
+mod json;
 mod nearest;
 pub mod node;
 mod overrides;

@@ -199,3 +199,58 @@ fn log_rules_change_in_place() {
     assert_eq!(starts(&podinit, "a-0"), 1);
     assert_eq!(podinit.stop().code, 0);
 }
+
+#[test]
+fn a_directory_that_is_removed_and_made_again_is_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("conf");
+    let file = conf.join("processset.yaml");
+    let write = |word: &str| {
+        fs::create_dir(&conf).unwrap();
+        fs::write(&file, document(&spec(word))).unwrap();
+    };
+    write("one");
+    let podinit = Start::args(&["-f", file.to_str().unwrap(), "--admin-addr", "off"]).start();
+    podinit.wait_for("one", says("one"));
+    for (nth, word) in ["two", "three"].into_iter().enumerate() {
+        fs::remove_dir_all(&conf).unwrap();
+        podinit.wait_for_nth("it is gone", nth + 1, |line| {
+            line.get("message").contains("no such file")
+        });
+        write(word);
+        podinit.wait_for(word, says(word));
+    }
+    assert_eq!(starts(&podinit, "b-0"), 1, "b was left alone");
+    assert_eq!(podinit.stop().code, 0);
+}
+
+#[test]
+fn where_nothing_can_be_watched_that_is_said_once_and_sighup_still_looks() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("processset.yaml");
+    fs::write(&file, document(&spec("one"))).unwrap();
+    // A user namespace of its own, in which nobody gets an inotify.
+    let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$@\"";
+    let podinit = Start::args(&["-f", file.to_str().unwrap(), "--admin-addr", "off"])
+        .under(&[
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ])
+        .start();
+    podinit.wait_for("one", says("one"));
+    for word in ["two", "three"] {
+        replace(&file, &spec(word));
+        podinit.signal(1);
+        podinit.wait_for(word, says(word));
+    }
+    let finished = podinit.stop();
+    assert_eq!(finished.code, 0);
+    let told = finished.lines.iter();
+    let told = told.filter(|line| line.get("message").contains("cannot be watched"));
+    assert_eq!(told.count(), 1, "{}", finished.story());
+}

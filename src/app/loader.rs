@@ -3,7 +3,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -117,6 +117,8 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
                 logs,
                 mailbox,
                 watch,
+                watched: Vec::new(),
+                blind: false,
                 print: 0,
                 candidates: Vec::new(),
             };
@@ -142,6 +144,10 @@ struct Loader<L> {
     logs: Arc<L>,
     mailbox: mpsc::Sender<Message>,
     watch: Watch,
+    /// What the watch was armed with last.
+    watched: Vec<PathBuf>,
+    /// Files cannot be watched, which has been said.
+    blind: bool,
     /// Of what was read last.
     print: u64,
     /// Versions of the object that were taken and may prove themselves, the newest last.
@@ -301,7 +307,13 @@ impl<L: Logs> Loader<L> {
             return true;
         }
         let before = self.print;
-        let read = catch_unwind(AssertUnwindSafe(|| self.read_file()));
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            self.read_file().or_else(|_| {
+                // The directory that was watched may be gone: whatever comes in its place is to be noticed.
+                self.arm();
+                self.read_file()
+            })
+        }));
         let document = match read {
             Ok(Ok(document)) => document,
             Ok(Err(rejected)) => return self.refuse(self.origin(), rejected),
@@ -408,7 +420,16 @@ impl<L: Logs> Loader<L> {
         {
             paths.extend(text.path.clone());
         }
-        if let Err(error) = self.watch.arm(&paths) {
+        self.watched = paths;
+        self.arm();
+    }
+
+    fn arm(&mut self) {
+        let armed = self.watch.arm(&self.watched);
+        let before = std::mem::replace(&mut self.blind, armed.is_err());
+        if let Err(error) = armed
+            && !before
+        {
             self.say(
                 Level::Warn,
                 format!("files cannot be watched ({error}): a change is noticed on SIGHUP only"),

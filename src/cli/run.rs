@@ -95,7 +95,7 @@ fn source(args: &Args, surroundings: &Surroundings) -> Result<Source, String> {
         format!("{from} is `{text}`: no namespace is known; write NAMESPACE/{name}")
     })?;
     let part = |part: &str| check::Form::Name.holds(part);
-    if !part(&namespace) || name.len() > 253 || !name.split('.').all(part) {
+    if !part(&namespace) || namespace.len() > 63 || name.len() > 253 || !name.split('.').all(part) {
         return Err(format!(
             "{from} is `{text}`: expected [NAMESPACE/]NAME in lower-case letters, digits, `-` and `.`"
         ));
@@ -171,5 +171,100 @@ mod tests {
             assert!(error.starts_with(beginning), "{error}");
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    fn wanted(
+        file: Option<&str>,
+        processset: Option<&str>,
+        variables: &[(&str, &str)],
+    ) -> Result<Source, String> {
+        let args = Args {
+            file: file.map(PathBuf::from),
+            processset: processset.map(str::to_owned),
+            termination_log: PathBuf::new(),
+            admin_addr: None,
+            readiness_file: None,
+        };
+        let variables = variables.iter();
+        let environment = variables.map(|(name, value)| ((*name).into(), (*value).into()));
+        let surroundings = Surroundings {
+            environment: environment.collect(),
+            directory: PathBuf::from("/"),
+        };
+        source(&args, &surroundings)
+    }
+
+    #[test]
+    fn a_processset_is_named_by_flag_or_variable_and_a_file_beside_it_is_the_fallback() {
+        let object = |namespace: &str, name: &str, fallback: Option<&str>| {
+            Ok(Source::Object {
+                name: ObjectName {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                },
+                fallback: fallback.map(PathBuf::from),
+            })
+        };
+        let other = [(PROCESSSET_VARIABLE, "other/x")];
+        assert_eq!(wanted(None, None, &other), object("other", "x", None));
+        assert_eq!(
+            wanted(None, Some("shop/web"), &other),
+            object("shop", "web", None)
+        );
+        assert_eq!(
+            wanted(Some("f"), Some("shop/web.v2"), &[]),
+            object("shop", "web.v2", Some("f"))
+        );
+        assert_eq!(
+            wanted(None, Some("shop/web"), &[(CONFIG_VARIABLE, "g")]),
+            object("shop", "web", Some("g"))
+        );
+        let own = [("PODINIT_POD_NAMESPACE", "ours"), ("POD_NAMESPACE", "not")];
+        assert_eq!(wanted(None, Some("web"), &own), object("ours", "web", None));
+        assert_eq!(
+            wanted(Some("f"), None, &[(PROCESSSET_VARIABLE, "")]),
+            Ok(Source::File("f".into())),
+            "an empty variable says nothing"
+        );
+        let longest = "n".repeat(63);
+        let text = format!("{longest}/web");
+        assert_eq!(
+            wanted(None, Some(&text), &[]),
+            object(&longest, "web", None)
+        );
+    }
+
+    #[test]
+    fn a_processset_that_cannot_be_is_wrong_usage() {
+        let namespace = format!("{}/web", "n".repeat(64));
+        let name = format!("shop/{}", "n".repeat(254));
+        for text in [
+            "",
+            "/",
+            "/web",
+            "shop/",
+            "a/b/c",
+            "Shop/web",
+            "shop/-web",
+            "shop/web-",
+            "shop/we_b",
+            "shop/a..b",
+            "shop/.a",
+            "shop/web ",
+            "shop/w\u{e9}b",
+            &namespace,
+            &name,
+        ] {
+            // A namespace of our own is known; so what is wrong is the text.
+            let own = [("POD_NAMESPACE", "ours")];
+            let error = wanted(None, Some(text), &own).unwrap_err();
+            let beginning = format!("--processset is `{text}`: ");
+            assert!(error.starts_with(&beginning), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        let bad = wanted(None, None, &[(PROCESSSET_VARIABLE, "a/b/c")]).unwrap_err();
+        assert!(bad.starts_with("PODINIT_PROCESSSET is `a/b/c`: "), "{bad}");
+        let stdin = wanted(Some("-"), Some("shop/web"), &[]).unwrap_err();
+        assert!(stdin.contains("must be a file"), "{stdin}");
     }
 }

@@ -3,10 +3,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::ObjectName;
@@ -17,8 +18,8 @@ use crate::ports::Object;
 const NAME: &str = "processset.json";
 /// While it is being written.
 const NEW: &str = "processset.json.new";
-/// More than any ProcessSet with what is around it.
-const LIMIT: u64 = 4 << 20;
+/// More than any ProcessSet with what is around it: as a string in JSON it may be twice as long.
+const LIMIT: u64 = 8 << 20;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -43,6 +44,11 @@ pub fn write(directory: &Path, object: &Object) -> io::Result<()> {
         object: object.json.to_string(),
         print: print(&object.json),
     };
+    let text = serde_json::to_vec(&kept)?;
+    if text.len() as u64 > LIMIT {
+        let why = format!("it has more than {LIMIT} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
     std::fs::create_dir_all(directory)?;
     let new = directory.join(NEW);
     match std::fs::remove_file(&new) {
@@ -55,13 +61,19 @@ pub fn write(directory: &Path, object: &Object) -> io::Result<()> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&new)?;
-    file.write_all(&serde_json::to_vec(&kept)?)?;
+    file.write_all(&text)?;
     file.sync_all()?;
     std::fs::rename(&new, directory.join(NAME))
 }
 
 /// The object of this name that was kept; `None`: there is none. An error says what is wrong with it.
 pub fn read(directory: &Path, name: &ObjectName) -> Result<Option<Object>, String> {
+    read_as(directory, name, geteuid().as_raw())
+}
+
+/// The directory may be a volume that all processes of the pod write to, and what is in the file says which commands run
+/// as podinit's own user: only that user's word counts.
+fn read_as(directory: &Path, name: &ObjectName, user: u32) -> Result<Option<Object>, String> {
     let opened = File::options()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -71,13 +83,23 @@ pub fn read(directory: &Path, name: &ObjectName) -> Result<Option<Object>, Strin
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    if !file.metadata().is_ok_and(|found| found.is_file()) {
+    let found = file.metadata().map_err(|error| error.to_string())?;
+    if !found.is_file() {
         return Err("it is no regular file".to_owned());
     }
+    if found.uid() != user {
+        return Err("it belongs to another user".to_owned());
+    }
+    if found.mode() & 0o002 != 0 {
+        return Err("anybody may write to it".to_owned());
+    }
     let mut text = Vec::new();
-    file.take(LIMIT)
+    file.take(LIMIT + 1)
         .read_to_end(&mut text)
         .map_err(|error| error.to_string())?;
+    if text.len() as u64 > LIMIT {
+        return Err(format!("it has more than {LIMIT} bytes"));
+    }
     let kept: Kept =
         serde_json::from_slice(&text).map_err(|error| format!("it is damaged: {error}"))?;
     if print(&kept.object) != kept.print {
@@ -107,6 +129,7 @@ fn print(text: &str) -> u64 {
 #[expect(clippy::disallowed_methods, reason = "tests are at the edge")]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -176,5 +199,57 @@ mod tests {
         fs::write(&file, "").unwrap();
         assert!(write(&file.join("below"), &object()).is_err());
         assert!(write(&dir.path().join("made"), &object()).is_ok());
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        write(at, &object()).unwrap();
+        let other = nix::unistd::geteuid().as_raw() + 1;
+        let why = read_as(at, &name("web"), other).unwrap_err();
+        assert!(why.contains("belongs to another user"), "{why}");
+        let mode = fs::Permissions::from_mode(0o602);
+        fs::set_permissions(at.join(NAME), mode).unwrap();
+        let why = read(at, &name("web")).unwrap_err();
+        assert!(why.contains("anybody may write to it"), "{why}");
+    }
+
+    #[test]
+    fn what_is_too_large_or_no_file_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        let file = File::create(at.join(NAME)).unwrap();
+        file.set_len(LIMIT + 1).unwrap();
+        let why = read(at, &name("web")).unwrap_err();
+        assert!(why.contains("more than"), "{why}");
+        fs::remove_file(at.join(NAME)).unwrap();
+        nix::unistd::mkfifo(&at.join(NAME), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let why = read(at, &name("web")).unwrap_err();
+        assert_eq!(why, "it is no regular file");
+    }
+
+    #[test]
+    fn one_that_would_not_be_read_again_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &object()).unwrap();
+        let mut large = object();
+        large.json = "x".repeat(LIMIT as usize).into();
+        assert!(write(dir.path(), &large).is_err());
+        assert_eq!(read(dir.path(), &name("web")), Ok(Some(object())));
+    }
+
+    #[test]
+    fn a_file_half_written_by_somebody_who_was_killed_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        write(at, &object()).unwrap();
+        let whole = fs::read(at.join(NAME)).unwrap();
+        fs::write(at.join(NEW), &whole[..whole.len() / 2]).unwrap();
+        assert_eq!(read(at, &name("web")), Ok(Some(object())));
+        write(at, &object()).unwrap();
+        assert!(!at.join(NEW).exists());
+        let mode = fs::metadata(at.join(NAME)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Directories are watched, not files: an editor renames a new file over the old one, and Kubernetes swaps the symlink
 //! `..data` in a volume. So for each path that is every directory in which a link on the way to it stands, and the one that
-//! holds the file at last. What counts as a change is for the caller to decide, by content: this only says when to look.
+//! holds the file at last. Of those in between only that they are moved or removed matters. What counts as a change is for the caller to decide, by content: this only says when to look.
 
 #![expect(
     clippy::disallowed_methods,
     reason = "the edge: looks at files, and waits for quiet"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd as _;
@@ -28,6 +28,10 @@ const QUIET: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Links on the way to a file; the kernel follows as many.
 const LINKS: u32 = 40;
+/// So often the way to a file may be another one after it was watched than before.
+const TRIES: u32 = 10;
+/// So many reads of the queue are made in a row: who writes without end does not keep us from the clock.
+const READS: u32 = 64;
 
 /// Ends a [`Watch::wait`] from another thread.
 #[derive(Debug, Clone)]
@@ -61,9 +65,37 @@ pub enum Woken {
 pub struct Watch {
     waker: Waker,
     inotify: Option<Inotify>,
-    /// By descriptor: what in that directory matters; empty: everything.
-    names: BTreeMap<WatchDescriptor, Vec<OsString>>,
+    /// By descriptor: what in that directory matters.
+    names: BTreeMap<WatchDescriptor, Names>,
+    /// The way to a file was never the same twice: look again, whether something is told or not.
+    unsettled: bool,
 }
+
+/// What in a directory matters, beside the directory itself.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Names {
+    /// Everything.
+    all: bool,
+    /// These.
+    some: BTreeSet<OsString>,
+}
+
+impl Names {
+    fn has(&self, name: &OsStr) -> bool {
+        self.all || self.some.contains(name)
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.all && self.some.is_empty()
+    }
+
+    fn add(&mut self, more: &Names) {
+        self.all |= more.all;
+        self.some.extend(more.some.iter().cloned());
+    }
+}
+
+type Places = BTreeMap<PathBuf, Names>;
 
 impl Watch {
     /// Nothing yet.
@@ -72,6 +104,7 @@ impl Watch {
             waker,
             inotify: None,
             names: BTreeMap::new(),
+            unsettled: false,
         }
     }
 
@@ -80,54 +113,60 @@ impl Watch {
     pub fn arm(&mut self, paths: &[PathBuf]) -> io::Result<()> {
         self.names.clear();
         self.inotify = None;
+        self.unsettled = false;
         if paths.is_empty() {
             return Ok(());
         }
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        let mut places: BTreeMap<PathBuf, Vec<OsString>> = BTreeMap::new();
-        for path in paths {
-            for (directory, name) in places_of(path) {
-                let names = places.entry(directory).or_default();
-                match name {
-                    Some(name) => names.push(name),
-                    None => names.push(OsString::new()),
-                }
+        // What is swapped between the look at the way and the watching of it would not be told.
+        let mut places = places_of(paths);
+        self.unsettled = true;
+        for _ in 0..TRIES {
+            let whole = self.add(&inotify, &places)?;
+            let now = places_of(paths);
+            if whole && now == places {
+                self.unsettled = false;
+                break;
             }
-        }
-        for (directory, names) in places {
-            let flags = AddWatchFlags::IN_CREATE
-                | AddWatchFlags::IN_MOVED_TO
-                | AddWatchFlags::IN_MOVED_FROM
-                | AddWatchFlags::IN_DELETE
-                | AddWatchFlags::IN_MODIFY
-                | AddWatchFlags::IN_CLOSE_WRITE
-                | AddWatchFlags::IN_DELETE_SELF
-                | AddWatchFlags::IN_MOVE_SELF
-                | AddWatchFlags::IN_ONLYDIR;
-            match inotify.add_watch(&directory, flags) {
-                Ok(descriptor) => {
-                    let all = names.iter().any(|name| name.is_empty());
-                    let known = self.names.entry(descriptor).or_default();
-                    if all {
-                        known.clear();
-                        known.push(OsString::new());
-                    } else {
-                        known.extend(names);
-                    }
-                }
-                // Gone meanwhile, or not ours to look into: the others tell.
-                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+            places = now;
         }
         self.inotify = Some(inotify);
         Ok(())
     }
 
+    /// False: some of it is gone meanwhile.
+    fn add(&mut self, inotify: &Inotify, places: &Places) -> io::Result<bool> {
+        let mut whole = true;
+        for (directory, names) in places {
+            let mut flags = AddWatchFlags::IN_DELETE_SELF
+                | AddWatchFlags::IN_MOVE_SELF
+                | AddWatchFlags::IN_ONLYDIR
+                // The same directory by another mount keeps what it has.
+                | AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD);
+            if !names.is_empty() {
+                flags |= AddWatchFlags::IN_CREATE
+                    | AddWatchFlags::IN_MOVED_TO
+                    | AddWatchFlags::IN_MOVED_FROM
+                    | AddWatchFlags::IN_DELETE
+                    | AddWatchFlags::IN_MODIFY
+                    | AddWatchFlags::IN_CLOSE_WRITE;
+            }
+            match inotify.add_watch(directory, flags) {
+                Ok(descriptor) => self.names.entry(descriptor).or_default().add(names),
+                Err(Errno::ENOENT | Errno::ENOTDIR) => whole = false,
+                // Not ours to look into: the others tell.
+                Err(Errno::EACCES) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(whole)
+    }
+
     /// Waits, for ever if need be.
     pub fn wait(&mut self) -> Woken {
         // When something that matters happened first, and last.
-        let mut happened: Option<(Instant, Instant)> = None;
+        let now = Instant::now();
+        let mut happened = std::mem::take(&mut self.unsettled).then_some((now, now));
         loop {
             let left = happened.map(|(first, last)| {
                 let patience = PATIENCE.saturating_sub(first.elapsed());
@@ -172,13 +211,14 @@ impl Watch {
             return false;
         };
         let mut told = false;
-        while let Ok(events) = inotify.read_events() {
+        for _ in 0..READS {
+            let Ok(events) = inotify.read_events() else {
+                break;
+            };
             told |= events.iter().any(|event| {
                 let names = self.names.get(&event.wd);
                 match (&event.name, names) {
-                    (Some(name), Some(names)) => {
-                        names.iter().any(|one| one.is_empty() || one == name)
-                    }
+                    (Some(name), Some(names)) => names.has(name),
                     // About a directory itself, or the queue ran over: look at everything.
                     _ => !event.mask.contains(AddWatchFlags::IN_IGNORED),
                 }
@@ -188,10 +228,16 @@ impl Watch {
     }
 }
 
-/// The directories where a change of what is at `path` shows, and under which name; `None`: any name, for a directory
-/// whose content matters.
-fn places_of(path: &Path) -> Vec<(PathBuf, Option<OsString>)> {
-    let mut places = Vec::new();
+/// The directories where a change of what is at these paths shows, and under which names.
+fn places_of(paths: &[PathBuf]) -> Places {
+    let mut places = Places::new();
+    for path in paths {
+        walk(path, &mut places);
+    }
+    places
+}
+
+fn walk(path: &Path, places: &mut Places) {
     let mut at = PathBuf::from("/");
     let mut rest: Vec<OsString> = parts(path);
     let mut links = 0;
@@ -201,13 +247,12 @@ fn places_of(path: &Path) -> Vec<(PathBuf, Option<OsString>)> {
             continue;
         }
         let here = at.join(&name);
-        let found = here.symlink_metadata();
-        match found {
+        match here.symlink_metadata() {
             Ok(found) if found.is_symlink() && links < LINKS => {
                 links += 1;
-                places.push((at.clone(), Some(name)));
+                places.entry(at.clone()).or_default().some.insert(name);
                 let Ok(target) = std::fs::read_link(&here) else {
-                    return places;
+                    return;
                 };
                 if target.is_absolute() {
                     at = PathBuf::from("/");
@@ -216,18 +261,16 @@ fn places_of(path: &Path) -> Vec<(PathBuf, Option<OsString>)> {
             }
             Ok(found) if found.is_dir() => {
                 at = here;
-                if rest.is_empty() {
-                    places.push((at.clone(), None));
-                }
+                // The content of a directory that is asked for matters; of one on the way, only where it is.
+                places.entry(at.clone()).or_default().all |= rest.is_empty();
             }
             _ => {
                 // The file itself, or what is not there yet.
-                places.push((at, Some(name)));
-                return places;
+                places.entry(at).or_default().some.insert(name);
+                return;
             }
         }
     }
-    places
 }
 
 /// The steps of a path, the last one first.

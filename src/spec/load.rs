@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    check, de,
+    check, de, json,
     nearest::did_you_mean,
     node::{Node, Value},
     overrides,
@@ -27,6 +27,8 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     node: Option<Node>,
     origin: Arc<str>,
+    /// Whether anybody can look at the places.
+    has_places: bool,
     /// Variables that set fields; their nodes have line 0 and the index here as column.
     variables: Vec<Arc<str>>,
 }
@@ -34,10 +36,38 @@ pub struct Loaded {
 /// Reads a text called `origin` (a file name or `<stdin>`), with the environment variables that override fields of it;
 /// variables that are none of those are skipped, so that the whole environment may be given.
 pub fn load(text: &str, origin: &str, environment: &[(String, String)]) -> Loaded {
+    loaded(yaml::parse(text), (origin, true), environment)
+}
+
+/// Reads a ProcessSet as the API server gives it, called `origin`. The same as [`load`], but it is JSON, there are no
+/// places to tell of, what is around the spec is the server's business, and unknown keys are warnings.
+pub fn load_object(text: &str, origin: &str, environment: &[(String, String)]) -> Loaded {
+    let mut warnings = Vec::new();
+    let mut parsed = json::parse(text, &mut warnings);
+    if let Some(root) = &mut parsed.node {
+        prune::prune(root, &mut warnings);
+    }
+    if warnings.len() > MAX_PROBLEMS {
+        warnings.truncate(MAX_PROBLEMS);
+        let message = "there are more keys that this podinit does not know";
+        warnings.push(Problem::warning(FieldPath::ROOT, message));
+    }
+    let mut loaded = loaded(parsed, (origin, false), environment);
+    let warnings = warnings.into_iter().map(|warning| warning.of(origin));
+    loaded.problems.extend(warnings);
+    loaded
+}
+
+/// Of something called `origin`, which has places that one can look at or not.
+fn loaded(
+    parsed: yaml::Parsed,
+    (origin, has_places): (&str, bool),
+    environment: &[(String, String)],
+) -> Loaded {
     let yaml::Parsed {
         mut node,
         mut problems,
-    } = yaml::parse(text);
+    } = parsed;
     let mut variables = Vec::new();
     if let Some(root) = &mut node {
         let applied = overrides::apply(root, environment);
@@ -52,6 +82,7 @@ pub fn load(text: &str, origin: &str, environment: &[(String, String)]) -> Loade
         problems: Vec::new(),
         node,
         origin: origin.into(),
+        has_places,
         variables,
     };
     if problems.is_empty() {
@@ -75,68 +106,11 @@ pub fn load(text: &str, origin: &str, environment: &[(String, String)]) -> Loade
     loaded
 }
 
-/// Reads a ProcessSet as the API server gives it, called `origin`. The same as [`load`], but there are no places to tell
-/// of, what is around the spec is the server's business, and unknown keys are warnings.
-pub fn load_object(json: &str, origin: &str, environment: &[(String, String)]) -> Loaded {
-    let yaml::Parsed { node, mut problems } = yaml::parse(json);
-    let mut warnings = Vec::new();
-    let mut root = node.filter(|_| problems.is_empty());
-    let mut variables = Vec::new();
-    if let Some(Node {
-        value: Value::Mapping(entries),
-        ..
-    }) = &mut root
-    {
-        // Names, labels and what others wrote there: checked by the server, and none of it is looked at but the name.
-        entries.retain(|entry| entry.key != "status");
-        for entry in entries.iter_mut() {
-            match (entry.key.as_str(), &mut entry.node.value) {
-                ("spec", _) => warnings = prune::prune(&mut entry.node),
-                ("metadata", Value::Mapping(metadata)) => {
-                    metadata.retain(|entry| matches!(entry.key.as_str(), "name" | "namespace"));
-                }
-                _ => {}
-            }
-        }
-    }
-    if let Some(root) = &mut root {
-        let applied = overrides::apply(root, environment);
-        variables = applied.variables;
-        problems.extend(check_document(root));
-        problems.extend(applied.problems);
-    }
-    let mut loaded = Loaded {
-        set: None,
-        problems: Vec::new(),
-        node: None,
-        origin: origin.into(),
-        variables,
-    };
-    if problems.is_empty() {
-        match root.as_ref().map(typed) {
-            Some(Ok(set)) => loaded.set = Some(set),
-            Some(Err(problem)) => problems.push(*problem),
-            None => {}
-        }
-    }
-    problems.truncate(MAX_PROBLEMS);
-    problems.extend(warnings);
-    loaded.problems = problems
-        .into_iter()
-        .map(|problem| {
-            let mut problem = loaded.named(problem);
-            problem.position = None;
-            problem
-        })
-        .collect();
-    loaded
-}
-
 impl Loaded {
     /// Where a field is written; `None` if it is not from the text.
     pub fn locate(&self, path: &FieldPath) -> Option<Position> {
         let position = self.node.as_ref()?.locate(path);
-        (position.line > 0).then_some(position)
+        (self.has_places && position.line > 0).then_some(position)
     }
 
     /// Gives a problem that was found later, by its path, its place and the name of the text or variable.
@@ -159,6 +133,9 @@ impl Loaded {
             if let Some(variable) = self.variables.get(column as usize) {
                 problem.origin = variable.clone();
             }
+        }
+        if !self.has_places {
+            problem.position = None;
         }
         problem
     }

@@ -1,21 +1,20 @@
-//! Unknown keys of an object from the API server: the server prunes what its CRD does not know, so one that is left is of
-//! a newer CRD than this podinit. It is taken out and said, not refused.
+//! Unknown keys of a spec from the API server are taken out and said, not refused.
 
 use super::check::rules::Object;
 use super::check::{self, Rule};
+use super::json::unknown;
 use super::node::{Node, Value};
-use super::problem::{FieldPath, Problem, shown};
+use super::problem::{FieldPath, Problem};
 
-/// Takes unknown keys out of a spec; a warning for each.
-pub(super) fn prune(spec: &mut Node) -> Vec<Problem> {
-    let mut warnings = Vec::new();
-    object(
-        spec,
-        check::process_set_spec(),
-        &FieldPath::spec(),
-        &mut warnings,
-    );
-    warnings
+/// Takes unknown keys out of the spec of a document; a warning for each.
+pub(super) fn prune(root: &mut Node, warnings: &mut Vec<Problem>) {
+    let Value::Mapping(entries) = &mut root.value else {
+        return;
+    };
+    if let Some(spec) = entries.iter_mut().find(|entry| entry.key == "spec") {
+        let rule = check::process_set_spec();
+        object(&mut spec.node, rule, &FieldPath::spec(), warnings);
+    }
 }
 
 fn value(node: &mut Node, rule: &Rule, path: &FieldPath, warnings: &mut Vec<Problem>) {
@@ -46,11 +45,7 @@ fn object(node: &mut Node, rule: &Object, path: &FieldPath, warnings: &mut Vec<P
             value(&mut entry.node, &field.rule, &path, warnings);
             return true;
         }
-        let message = format!(
-            "unknown key `{}`: it is of a newer podinit and does nothing here",
-            shown(&entry.key)
-        );
-        warnings.push(Problem::warning(path, message));
+        warnings.push(unknown(path, &entry.key));
         false
     });
 }

@@ -123,3 +123,13 @@ fn what_an_earlier_life_left_is_removed_and_nothing_else() {
     State::clear(top).unwrap();
     assert_eq!(names(top), ["deadline", "draining", "fpm.conf"]);
 }
+
+#[test]
+fn the_last_good_spec_outlives_the_files_of_an_earlier_container() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["draining", "processset.json"] {
+        std::fs::write(dir.path().join(name), "").unwrap();
+    }
+    State::clear(dir.path()).unwrap();
+    assert_eq!(names(dir.path()), ["processset.json"]);
+}

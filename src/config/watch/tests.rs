@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
@@ -202,4 +203,110 @@ fn a_directory_is_watched_for_every_name_in_it() {
     watch.arm(&[dir.path().to_owned()]).unwrap();
     fs::write(dir.path().join("ANY"), "1").unwrap();
     assert_eq!(watch.wait(), Woken::Files);
+}
+
+#[test]
+fn a_directory_further_up_that_is_swapped_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for (top, content) in [("live", "1"), ("next", "2")] {
+        fs::create_dir_all(at(top).join("conf/d")).unwrap();
+        fs::write(at(top).join("conf/d/spec.yaml"), content).unwrap();
+    }
+    let (seen, waker) = follow(at("live/conf/d/spec.yaml"));
+    fs::rename(at("live"), at("old")).unwrap();
+    assert_eq!(next(&seen), None);
+    fs::rename(at("next"), at("live")).unwrap();
+    assert_eq!(next(&seen).as_deref(), Some("2"));
+    waker.wake();
+}
+
+#[test]
+fn a_queue_that_ran_over_is_a_reason_to_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("a"), "1").unwrap();
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let limit: u32 = limit.trim().parse().unwrap();
+    let mut watch = Watch::new(Waker::new().unwrap());
+    watch.arm(&[at("a")]).unwrap();
+    // None of these matters; two of a kind in a row would count as one, so they take turns.
+    for turn in 0..=limit / 2 {
+        let (from, to) = if turn % 2 == 0 {
+            ("b", "c")
+        } else {
+            ("c", "b")
+        };
+        if turn == 0 {
+            fs::write(at("b"), "").unwrap();
+        }
+        fs::rename(at(from), at(to)).unwrap();
+    }
+    // This one finds no room any more.
+    fs::write(at("a"), "2").unwrap();
+    assert_eq!(watch.wait(), Woken::Files);
+}
+
+#[test]
+fn a_directory_that_comes_and_goes_while_it_is_being_armed_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b/c/spec.yaml");
+    let parent = path.parent().unwrap();
+    let mut watch = Watch::new(Waker::new().unwrap());
+    for round in 0..300 {
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    fs::create_dir_all(parent).unwrap();
+                    fs::remove_dir_all(dir.path().join("b")).unwrap();
+                }
+            });
+            watch.arm(std::slice::from_ref(&path)).unwrap();
+            done.store(true, Ordering::Relaxed);
+        });
+        fs::create_dir_all(parent).unwrap();
+        fs::write(&path, "1").unwrap();
+        let told = watch.unsettled || watch.take_events();
+        assert!(told, "round {round}: {:?}", watch.names);
+        fs::remove_dir_all(dir.path().join("b")).unwrap();
+    }
+}
+
+/// How often this thread has gone to sleep.
+fn sleeps(thread: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/self/task/{thread}/status")).ok()?;
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("voluntary_ctxt_switches:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[test]
+fn without_an_event_nobody_wakes() {
+    let volume = Volume::new("1");
+    let path = volume.file();
+    let waker = Waker::new().unwrap();
+    let mut watch = Watch::new(waker.clone());
+    watch.arm(&[path]).unwrap();
+    let (sender, ids) = mpsc::channel();
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || {
+        sender.send(nix::unistd::gettid().to_string()).unwrap();
+        ended.send(watch.wait()).unwrap();
+    });
+    let id = ids.recv_timeout(SOON).unwrap();
+    let began = Instant::now();
+    loop {
+        let before = sleeps(&id).unwrap();
+        let early = end.recv_timeout(3 * QUIET);
+        assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout));
+        // The first time it may still have been on its way to sleep.
+        if sleeps(&id).unwrap() == before {
+            break;
+        }
+        assert!(began.elapsed() < SOON, "it does not come to rest");
+    }
+    waker.wake();
+    assert_eq!(end.recv_timeout(SOON), Ok(Woken::Waker));
 }
