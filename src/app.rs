@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::loader::Orders;
 use self::outside::Outside;
+use crate::cluster;
 use crate::config::Source;
 use crate::domain::event::Event;
 use crate::domain::plan::LogFormat;
@@ -127,11 +128,17 @@ fn run_set(
     let (orders, taken) =
         loader::orders().context("failed to get ready for changes of the spec")?;
     let (snapshots, seen) = watch::channel(Arc::default());
-    let mut running = engine(start, &logs, ends, (state, Some(orders.clone())), terminal)?;
+    let (teller, queue) = cluster::queue();
+    let specs = Some(orders.clone());
+    let notices = link.is_some().then(|| teller.clone());
+    let mut running = engine(start, &logs, ends, (state, specs, notices), terminal)?;
     let ends = (sender.clone(), seen.clone());
     let admin = admin::start(wanted, host.uid, Arc::clone(&logs), ends)?;
     let cluster = link
-        .map(|link| link::start(link, orders, (sender.clone(), seen), Arc::clone(&logs)))
+        .map(|link| {
+            let ends = (sender.clone(), seen);
+            link::start(link, orders, ends, (teller, queue), Arc::clone(&logs))
+        })
         .transpose()
         .context("failed to start the thread of the Kubernetes API")?;
     if admin.is_some() || cluster.is_some() {
@@ -173,7 +180,7 @@ fn run_command(
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let logs = Arc::new(silent::Silent);
     let ends = (sender, mailbox);
-    let mut running = engine(start, &logs, ends, (State::none(), None), terminal)?;
+    let mut running = engine(start, &logs, ends, (State::none(), None, None), terminal)?;
     // Signals may be pending already: they are for the child.
     running.0.begin_with(Event::Loaded(Arc::new(plan)));
     let outcome = drive(running, logs.as_ref(), |_| {});
@@ -190,7 +197,7 @@ fn engine<L: Logs>(
     start: Start,
     logs: &Arc<L>,
     (sender, mailbox): (mpsc::Sender<Message>, mpsc::Receiver<Message>),
-    (state, specs): (State, Option<Orders>),
+    (state, specs, notices): (State, Option<Orders>, Option<cluster::Teller>),
     terminal: bool,
 ) -> anyhow::Result<Running<L>> {
     let runtime = event_loop().context("failed to start the event loop")?;
@@ -207,6 +214,7 @@ fn engine<L: Logs>(
         requests: probe::Client::new(sender),
         state,
         specs,
+        notices,
     };
     let executor = Executor::new(table, Arc::clone(logs), outside);
     let engine = Engine::new(system, executor, mailbox, clock::now);

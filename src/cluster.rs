@@ -17,6 +17,7 @@ use crate::ports::{Level, Message, Object, ObjectName, Record};
 
 mod access;
 pub mod claim;
+mod events;
 #[cfg(test)]
 mod fake;
 mod fleet;
@@ -29,6 +30,7 @@ mod trouble;
 mod watcher;
 
 pub use access::{Surroundings, own_namespace};
+pub use events::{Queue, Teller, queue};
 
 /// Enough for TLS and JSON.
 const STACK: usize = 1 << 20;
@@ -56,6 +58,8 @@ pub struct Wiring {
     pub mailbox: mpsc::Sender<Message>,
     /// Takes what is found out about the ProcessSet.
     pub news: Box<dyn Fn(News) + Send + Sync>,
+    /// What is to become an Event.
+    pub notices: (Teller, tokio::sync::Mutex<Queue>),
     /// Takes records of our own.
     pub note: Arc<dyn Fn(Record) + Send + Sync>,
     /// The clock.
@@ -159,21 +163,33 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
         // An error: whoever could say so is gone.
         let _ = left.wait_for(|left| *left).await;
     };
+    let (sender, seen) = watch::channel(watcher::Seen::default());
+    let mut events = events::Writer::new(&access, &me, seen.clone(), wiring);
+    let mut queue = wiring.notices.1.lock().await;
     let work = async {
-        let (sender, seen) = watch::channel(watcher::Seen::default());
         tokio::join!(
             watcher::follow(&access, sender, wiring),
             fleet::turns(&me, seen.clone(), wiring),
             fleet::lead(&access, &me, seen, wiring),
             pod::follow(&access, &me, wiring),
+            pod::natives(&access, &me, wiring),
             report::keep(&access, &me, wiring),
+            async {
+                if let Some(events) = &mut events {
+                    events.keep(&mut queue).await;
+                }
+            },
         )
     };
     tokio::select! {
         () = gone => {}
         _ = work => {}
     }
-    report::last_words(&access, &me, wiring).await;
+    tokio::join!(report::last_words(&access, &me, wiring), async {
+        if let Some(events) = &mut events {
+            events.finish(&mut queue).await;
+        }
+    });
 }
 
 /// A time as the API has it.

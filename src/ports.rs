@@ -115,10 +115,31 @@ pub trait Specs {
     fn reload(&mut self);
 }
 
-/// Everything effects ask for beside children and logs.
-pub trait Outside: Requests + StateFiles + Specs {}
+/// Something that people are told who look after the pod, by an Event of Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Somebody may have to do something about it.
+    pub warning: bool,
+    /// One word in CamelCase for why, as `kubectl describe` shows it.
+    pub reason: &'static str,
+    /// One word in CamelCase for what podinit was doing.
+    pub action: &'static str,
+    /// The instance it is about; `None`: the whole set.
+    pub about: Option<Arc<Label>>,
+    /// In words.
+    pub note: String,
+}
 
-impl<T: Requests + StateFiles + Specs> Outside for T {}
+/// Who tells people.
+pub trait Notices {
+    /// Passes it on. Does not wait, and promises nothing.
+    fn notice(&mut self, notice: Notice);
+}
+
+/// Everything effects ask for beside children and logs.
+pub trait Outside: Requests + StateFiles + Specs + Notices {}
+
+impl<T: Requests + StateFiles + Specs + Notices> Outside for T {}
 
 /// What comes in through the engine's mailbox.
 #[derive(Debug)]

@@ -427,6 +427,87 @@ fn what_podinit_refuses_changes_nothing_and_is_a_condition() {
 }
 
 #[test]
+fn what_a_person_must_know_is_an_event_of_the_pod_and_of_the_set() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    let crashing = format!(
+        "  shutdown: {{drain: 0s}}\n  processes:\n    \
+         - {{name: a, traffic: Background, command: [{STUB}, --say, up, --forever]}}\n    \
+         - {{name: b, traffic: Background, command: [{STUB}, --exit, \"3\"], restartBackoff: {{initial: 10ms, max: 20ms}}, \
+         restartLimit: {{count: 20, window: 60s}}}}"
+    );
+    cluster.apply(&namespace, &set("web", &crashing));
+    let pod = cluster.pod(&namespace, "web-1", RULES);
+    let podinit = pod.podinit(&["--processset", "web"]).start();
+    podinit.wait_for("up", says("up"));
+    let described = |kind: &str, name: &str, part: &str| {
+        within(SOON, part, || {
+            let told = cluster.kubectl(&["describe", kind, "-n", &namespace, name]);
+            let mut lines = told.lines().map(str::to_owned);
+            lines.find(|line| line.contains(part))
+        })
+    };
+    let line = described("pod", "web-1", "BackOff");
+    assert!(line.contains("Warning"), "{line}");
+    assert!(line.contains("b-0: exit code 3; restarting"), "{line}");
+    assert!(line.contains("podinit.dev/podinit"), "{line}");
+    described("pod", "web-1", "b-0: failed for good: exit code 3");
+    described("pset", "web", "in 1 pods a process failed for good");
+    // A cycle is beyond what CEL can say.
+    let cycle = "  processes:\n    - {name: a, command: [x], dependsOn: [{name: b}]}\n    - {name: b, command: [x], dependsOn: [{name: a}]}";
+    cluster.apply(&namespace, &set("web", cycle));
+    described("pod", "web-1", "FailedUpdate");
+    described("pset", "web", "FailedUpdate");
+    assert_eq!(podinit.stop().code, 143);
+    described("pod", "web-1", "stopping on SIGTERM");
+    let events = cluster.json(&["get", "events.events.k8s.io", "-n", &namespace]);
+    let events = events["items"].as_array().unwrap();
+    assert!(
+        events.len() < 10,
+        "a crash loop is not told one by one: {events:#?}"
+    );
+    let of_b = events.iter().filter(|one| one["reason"] == "BackOff");
+    assert_eq!(of_b.count(), 1);
+}
+
+#[test]
+fn a_native_sidecar_is_not_told_to_quit() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = proxy.local_addr().unwrap().port();
+    let done = tempfile::tempdir().unwrap();
+    let file = done.path().join("done");
+    let job = format!(
+        "  sidecars:\n    - name: proxy\n      startupProbe: {{tcpSocket: {{port: {port}}}}}\n      quit: OnCompletion\n      \
+         quitHttpPost: {{port: {port}, path: /quit}}\n  processes:\n    - name: a\n      restartPolicy: Never\n      \
+         command: [sh, -c, 'until test -e {}; do sleep 0.05; done']",
+        file.display()
+    );
+    cluster.apply(&namespace, &set("web", &job));
+    let account = cluster.account(&namespace, "web-1", RULES);
+    let natives = "  initContainers: [{name: proxy, image: none, restartPolicy: Always}, {name: other, image: none}]\n";
+    let pod = cluster.pod_like(&namespace, "web-1", &account, natives);
+    let podinit = pod.podinit(&["--processset", "web"]).start();
+    podinit.wait_for("what it is", |line| {
+        line.get("message").starts_with("a native sidecar")
+    });
+    std::fs::write(&file, "").unwrap();
+    let finished = podinit.finish(SOON);
+    assert_eq!(finished.code, 0, "{}", finished.story());
+    proxy.set_nonblocking(true).unwrap();
+    let asked: Vec<String> = std::iter::from_fn(|| proxy.accept().ok())
+        .map(|(mut stream, _)| {
+            let mut text = String::new();
+            let _ = std::io::Read::read_to_string(&mut stream, &mut text);
+            text
+        })
+        .collect();
+    assert!(!asked.is_empty(), "it was waited for");
+    assert!(asked.iter().all(String::is_empty), "{asked:?}");
+}
+
+#[test]
 fn the_own_pod_shortens_the_deadline() {
     let cluster = server();
     let namespace = cluster.namespace();
@@ -463,6 +544,13 @@ fn the_own_pod_shortens_the_deadline() {
     );
     assert_eq!(finished.code, 124);
     assert!(finished.has(|line| line.get("message").starts_with("the pod ends earlier")));
+    assert!(
+        finished.has(|line| line
+            .text
+            .contains(r#""deadlineSource":"metadata.deletionTimestamp""#)),
+        "{}",
+        finished.story()
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::loader::Orders;
-use crate::cluster::{Cluster, News, Surroundings, Wiring};
+use crate::cluster::{Cluster, News, Queue, Surroundings, Teller, Wiring};
 use crate::config::Source;
 use crate::domain::snapshot::Snapshot;
 use crate::ports::{Logs, Message, ObjectName};
@@ -49,6 +49,7 @@ pub(super) fn start(
     link: Link,
     orders: Orders,
     (mailbox, snapshots): (mpsc::Sender<Message>, watch::Receiver<Arc<Snapshot>>),
+    (teller, queue): (Teller, Queue),
     logs: Arc<impl Logs + Send + Sync + 'static>,
 ) -> io::Result<Cluster> {
     Cluster::start(Wiring {
@@ -61,6 +62,7 @@ pub(super) fn start(
             News::Nothing(why) => orders.nothing(why),
             News::Good(version) => orders.good(version),
         }),
+        notices: (teller, queue.into()),
         note: Arc::new(move |record| logs.record(record)),
         clock: clock::now,
     })

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::loader::Orders;
+use crate::cluster::Teller;
 use crate::domain::id::RunId;
 use crate::domain::plan::Request;
-use crate::ports::{Requests, Specs, StateFiles};
+use crate::ports::{Notice, Notices, Requests, Specs, StateFiles};
 use crate::probe;
 use crate::state::State;
 
@@ -17,6 +18,8 @@ pub(super) struct Outside {
     pub(super) state: State,
     /// `None`: there is no spec (`--` mode).
     pub(super) specs: Option<Orders>,
+    /// `None`: nothing of Kubernetes is followed, and so there is nobody to tell.
+    pub(super) notices: Option<Teller>,
 }
 
 impl Requests for Outside {
@@ -35,6 +38,14 @@ impl Specs for Outside {
     fn reload(&mut self) {
         if let Some(specs) = &self.specs {
             specs.reload();
+        }
+    }
+}
+
+impl Notices for Outside {
+    fn notice(&mut self, notice: Notice) {
+        if let Some(notices) = &self.notices {
+            notices.tell(notice);
         }
     }
 }

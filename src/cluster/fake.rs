@@ -86,8 +86,8 @@ pub(super) struct Fake {
     pub(super) access: Access,
     pub(super) wiring: Wiring,
     pub(super) me: Identity,
-    pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
-    pub(super) mailbox: mpsc::Receiver<Message>,
+    #[expect(dead_code, reason = "their other ends are in use")]
+    ends: (watch::Sender<Arc<Snapshot>>, mpsc::Receiver<Message>),
     pub(super) token: tempfile::NamedTempFile,
     seen: Arc<Seen>,
 }
@@ -145,6 +145,7 @@ impl Fake {
         let access = Access::over(config, token.path().to_owned()).unwrap();
         let (snapshots, receiver) = watch::channel(Arc::new(Snapshot::default()));
         let (sender, mailbox) = mpsc::channel(16);
+        let (teller, queue) = super::queue();
         let (news, notes) = (seen.clone(), seen.clone());
         let wiring = Wiring {
             name: ObjectName {
@@ -158,6 +159,7 @@ impl Fake {
                 news.news.lock().unwrap().push(one);
                 news.more.notify_one();
             }),
+            notices: (teller, queue.into()),
             note: Arc::new(move |record: Record| {
                 let text = format!("{}: {}", record.level, record.message);
                 notes.notes.lock().unwrap().push(text);
@@ -177,8 +179,7 @@ impl Fake {
             access,
             wiring,
             me,
-            snapshots,
-            mailbox,
+            ends: (snapshots, mailbox),
             token,
             seen,
         }

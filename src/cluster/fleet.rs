@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use self::status::Count;
 use super::Wiring;
 use super::access::{Access, Identity, LIMIT, Pod};
+use super::events::About;
 use super::lease::store::{Place, Store};
 use super::lease::{Command, Held, hold};
 use super::pause::{Pause, sleep, within};
@@ -239,6 +240,9 @@ impl Leader<'_> {
             return Ok((pods, false, busy));
         }
         self.write(&status).await?;
+        for notice in status::notices(before, &status) {
+            self.wiring.notices.0.about(About::Set, notice);
+        }
         *last = Some(status);
         Ok((pods, true, busy))
     }

@@ -1,4 +1,4 @@
-//! The pod's own deadline: from the first moment of a stop on, the own Pod is read and watched. It says when the kubelet
+//! The own Pod. Which of its containers Kubernetes ends by itself, if that matters; and its deadline: from the first moment of a stop on, the own Pod is read and watched. It says when the kubelet
 //! will kill, whoever shortened that, and it never delays the stop: what comes in time counts.
 
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use http::HeaderValue;
 use http::header::{ACCEPT, DATE};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::Resource as _;
 use kube::api::{Api, PartialObjectMeta};
 use kube::core::Request as ApiRequest;
@@ -16,7 +16,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use serde::Deserialize;
 
 use super::Wiring;
-use super::access::{Access, Identity, Pod as Me};
+use super::access::{Access, Identity, LIMIT, Pod as Me};
 use super::pause::{Pause, Retry, sleep, within};
 use super::trouble::{Kind, Told, Trouble};
 use crate::domain::event::Event as Fed;
@@ -64,6 +64,48 @@ pub(super) async fn follow(access: &Access, me: &Identity, wiring: &Wiring) {
     };
     tell(wiring, began, &offset, &deletion).await;
     watch(access, pod, (wiring, began, offset)).await;
+}
+
+/// Asks once which containers are native sidecars, where some sidecar is to be told to quit: those need not be.
+pub(super) async fn natives(access: &Access, me: &Identity, wiring: &Wiring) {
+    let Some(pod) = &me.pod else { return };
+    let mut snapshots = wiring.snapshots.clone();
+    if snapshots.wait_for(|snapshot| snapshot.quits).await.is_err() {
+        return;
+    }
+    let api: Api<Pod> = Api::namespaced(access.client.clone(), &pod.namespace);
+    let mut pause = Pause::new();
+    let found = loop {
+        match within(LIMIT, api.get(&pod.name)).await {
+            Ok(found) => break found,
+            Err(trouble) if trouble.kind == Kind::Other => {
+                sleep(pause.next(wiring.clock, Retry::Patiently)).await;
+            }
+            Err(trouble) => {
+                let told = format!(
+                    "which containers are native sidecars is not known: {trouble}; its Role needs get of pods"
+                );
+                return wiring.say(Level::Info, told);
+            }
+        }
+    };
+    let names = natives_of(&found);
+    if !names.is_empty() {
+        // Closed: podinit is leaving.
+        let _ = wiring
+            .mailbox
+            .send(Fed::NativeSidecars { names }.into())
+            .await;
+    }
+}
+
+/// Init containers with restartPolicy Always: the kubelet starts them before, and ends them after the others.
+fn natives_of(pod: &Pod) -> Vec<String> {
+    let spec = pod.spec.as_ref();
+    let containers = spec.and_then(|spec| spec.init_containers.as_ref());
+    let always = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
+    let natives = containers.into_iter().flatten().filter(always);
+    natives.map(|container| container.name.clone()).collect()
 }
 
 #[derive(Debug, Default, Deserialize)]

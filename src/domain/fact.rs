@@ -7,6 +7,7 @@ use super::event::Refusal;
 use super::exit::{Exit, SpawnFailure, Usage};
 use super::id::Label;
 use super::plan::{GraceSource, OnTimeout, Origin, ProbeKind, SignalTarget};
+use super::process::phase::RunEnd;
 use super::shutdown::report::StopReport;
 use super::signal::Signal;
 
@@ -137,6 +138,8 @@ pub enum Fact {
         delay: Duration,
         /// Restarts since the last reset of the backoff, this one included.
         attempt: u32,
+        /// How the last one ended.
+        after: RunEnd,
     },
     /// An instance ended for good, as it should.
     Completed {
@@ -265,6 +268,8 @@ pub enum Fact {
         budget: Duration,
         /// The claims of all do not fit into it and were shortened.
         shrunk: bool,
+        /// For so long the pod goes on serving.
+        drain: Duration,
     },
     /// The set's deadline has become an earlier one.
     DeadlineShortened {

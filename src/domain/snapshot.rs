@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub spec: SpecView,
     /// The sidecars that the start waits for, in the order of the plan.
     pub sidecars: Vec<SidecarView>,
+    /// Some sidecar is told to quit when the set ends by itself, unless Kubernetes ends it.
+    pub quits: bool,
     /// Init processes, then processes, in the order of the plan.
     pub processes: Vec<Arc<ProcessView>>,
 }

@@ -47,6 +47,11 @@ impl<C: Children, L: Logs, O: Outside> Executor<C, L, O> {
         &mut self.children
     }
 
+    /// The other adapters.
+    pub fn outside(&mut self) -> &mut O {
+        &mut self.outside
+    }
+
     /// The logs.
     pub fn logs(&self) -> Arc<L> {
         Arc::clone(&self.logs)

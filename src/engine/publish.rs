@@ -11,8 +11,11 @@ use crate::ports::{Level, Record, Value};
 
 mod change;
 mod health;
+mod notice;
 pub mod report;
 mod sidecar;
+
+pub use notice::notice;
 
 type Fields = Vec<(&'static str, Value)>;
 
@@ -105,6 +108,7 @@ fn of_the_end(fact: Fact) -> Record {
             source,
             budget,
             shrunk,
+            drain: _,
         } => {
             let mut fields: Fields = vec![
                 ("graceSeconds", seconds(grace)),
@@ -229,6 +233,7 @@ fn of_a_run(fact: Fact) -> Record {
             label,
             delay,
             attempt,
+            after: _,
         } => about(
             Level::Info,
             label,

@@ -112,9 +112,11 @@ impl<C: Children, L: Logs, O: Outside> Engine<C, L, O> {
         if let Some(run) = over {
             self.executor.close(run);
         }
-        let logs = self.executor.logs();
         for fact in outbox.facts {
-            logs.record(publish::record(fact));
+            if let Some(notice) = publish::notice(&fact) {
+                self.executor.outside().notice(notice);
+            }
+            self.executor.logs().record(publish::record(fact));
         }
         ended
     }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::MAILBOX;
 use super::execute::Executor;
-use super::publish::record;
+use super::publish::{notice, record};
 use super::run::Engine;
 use crate::domain::event::Event;
 use crate::domain::exit::{Exit, SpawnFailure, SpawnStep, Usage};
@@ -26,7 +26,9 @@ use crate::domain::signal::Signal;
 use crate::domain::system::tests::world::{secs, service, set};
 use crate::domain::system::{Config, System};
 use crate::domain::time::{Mono, Now, Wall};
-use crate::ports::{Children, LogPipes, Logs, Message, Record, Requests, Specs, StateFiles, Stdio};
+use crate::ports::{
+    Children, LogPipes, Logs, Message, Notice, Notices, Record, Requests, Specs, StateFiles, Stdio,
+};
 
 const EAGAIN: i32 = 11;
 
@@ -141,6 +143,10 @@ impl Requests for Nothing {
 
 impl StateFiles for Nothing {
     fn write(&mut self, _: String, _: String) {}
+}
+
+impl Notices for Nothing {
+    fn notice(&mut self, _: Notice) {}
 }
 
 impl Specs for Nothing {
@@ -442,6 +448,7 @@ fn every_fact_has_words() {
             label: label(),
             delay: second,
             attempt: 1,
+            after: RunEnd::Exit(exit),
         },
         Fact::Completed { label: label() },
         Fact::FailedForGood {
@@ -496,6 +503,7 @@ fn every_fact_has_words() {
             source: GraceSource::Spec,
             budget: second,
             shrunk: false,
+            drain: second,
         },
         Fact::StopRepeated {
             signal: Signal::TERM,
@@ -538,6 +546,32 @@ fn every_fact_has_words() {
             exits: 1,
         },
     ];
+    let notices: Vec<_> = facts.iter().filter_map(notice).collect();
+    let told: Vec<String> = (notices.iter())
+        .map(|one| format!("{} {}: {}", one.reason, one.action, one.note))
+        .collect();
+    expect_test::expect![[r#"
+        FailedStart Starting: web-0: failed to execute its command: No such file or directory
+        Restarting Restarting: web-0: exit code 3; restarting in 1.0s
+        Failed Restarting: web-0: failed for good: exit code 3
+        DeadlineExceeded Stopping: web-0: ran longer than activeDeadlineSeconds 1
+        Killed Killing: web-0: killed: the deadline of the set has come
+        Killed Killing: web-0: killed: its grace period is over
+        Stuck Killing: web-0: stuck: still there after SIGKILL
+        FailedPreStopHook Stopping: hook preStop of web-0 failed: cut
+        Draining Stopping: stopping on SIGTERM: grace 1.0s, drain 1.0s
+        Unhealthy Probing: web-0: not ready: readinessProbe failed 3 times in a row: status 503
+        Unhealthy Probing: web-0: unhealthy: livenessProbe failed 3 times in a row: status 503"#]]
+    .assert_eq(&told.join("\n"));
+    let page = include_str!("../../docs/kubernetes.md");
+    for notice in notices {
+        let known = format!("`{}`", notice.reason);
+        let kind = if notice.warning { "Warning" } else { "Normal" };
+        let mut lines = page.lines().filter(|line| line.starts_with('|'));
+        let line = lines.find(|line| line.contains(&known));
+        let line = line.unwrap_or_else(|| panic!("{known} is in no table of docs/kubernetes.md"));
+        assert!(line.contains(&format!("| {kind} |")), "{line}");
+    }
     let said: Vec<String> = facts
         .into_iter()
         .map(record)

@@ -388,18 +388,28 @@ impl Cluster {
 
     /// A Pod, the service account it runs as, and the rights of that.
     pub fn pod(&self, namespace: &str, name: &str, rules: &str) -> Pod<'_> {
-        let account = format!("{name}-account");
+        self.pod_of(namespace, name, &self.account(namespace, name, rules))
+    }
+
+    /// The service account of a Pod, with these rights.
+    pub fn account(&self, namespace: &str, pod: &str, rules: &str) -> String {
+        let account = format!("{pod}-account");
         self.service_account(namespace, &account, rules);
-        self.pod_of(namespace, name, &account)
+        account
     }
 
     /// A Pod that runs as a service account that is there. Its Node is nowhere: nobody schedules it, nobody runs it.
     pub fn pod_of(&self, namespace: &str, name: &str, account: &str) -> Pod<'_> {
+        self.pod_like(namespace, name, account, "")
+    }
+
+    /// The same, with more fields of its spec: lines that begin with two spaces.
+    pub fn pod_like(&self, namespace: &str, name: &str, account: &str, more: &str) -> Pod<'_> {
         self.apply(
             namespace,
             &format!(
                 "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  serviceAccountName: {account}\n  \
-                 nodeName: nowhere\n  containers: [{{name: main, image: none}}]\n"
+                 nodeName: nowhere\n  containers: [{{name: main, image: none}}]\n{more}"
             ),
         );
         let pod = self.json(&["get", "pod", "-n", namespace, name]);

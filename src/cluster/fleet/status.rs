@@ -3,6 +3,7 @@
 use crate::domain::event::Refusal;
 use crate::domain::rollout::{Fleet, Pod, Progress};
 use crate::domain::time::Wall;
+use crate::ports::Notice;
 use crate::spec::v1alpha1::{
     Condition, ConditionStatus, Phase, PodCounts, ProcessReportStatus, ProcessSetStatus,
     RolloutStatus,
@@ -141,6 +142,39 @@ fn condition(
         reason: reason.to_owned(),
         message,
     }
+}
+
+/// What has become true, or is so no more, between two of them.
+pub(super) fn notices(before: Option<&ProcessSetStatus>, after: &ProcessSetStatus) -> Vec<Notice> {
+    let find = |status: &ProcessSetStatus, kind: &str| {
+        let mut all = status.conditions.iter();
+        all.find(|one| one.kind == kind).cloned()
+    };
+    let told = |kind: &str, status: ConditionStatus| {
+        let now = find(after, kind).filter(|now| now.status == status)?;
+        let known = before.and_then(|before| find(before, kind));
+        known
+            .is_none_or(|known| known.status != now.status || known.reason != now.reason)
+            .then_some(now)
+    };
+    let notice = |reason, action, note| Notice {
+        warning: true,
+        reason,
+        action,
+        about: None,
+        note,
+    };
+    let refused = told("Accepted", ConditionStatus::False);
+    let degraded = told("Degraded", ConditionStatus::True);
+    let failed = told("Progressing", ConditionStatus::False)
+        .filter(|one| one.reason == "ProgressDeadlineExceeded");
+    let refused = refused.map(|one| {
+        let note = format!("{}: {}", one.reason, one.message);
+        notice("FailedUpdate", "Updating", note)
+    });
+    let degraded = degraded.map(|one| notice("Degraded", "Running", one.message));
+    let failed = failed.map(|one| notice("ProgressDeadlineExceeded", "Updating", one.message));
+    [refused, degraded, failed].into_iter().flatten().collect()
 }
 
 /// Whether a change is on its way, why, and in words.

@@ -202,6 +202,7 @@ impl System {
                     source: plan.shutdown.source,
                     budget: stop.deadlines.budget(),
                     shrunk: stop.claims_cut,
+                    drain: plan.shutdown.drain,
                 });
             }
         }

@@ -99,6 +99,9 @@ impl System {
             stopping,
             gone: self.stage == Stage::Over,
             sidecars: self.sidecars.view(),
+            quits: (self.plan.iter())
+                .flat_map(|plan| &plan.sidecars)
+                .any(|sidecar| sidecar.quit.is_some()),
             processes,
             spec: self.spec_view(),
         });

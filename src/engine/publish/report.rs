@@ -39,6 +39,12 @@ fn object(report: &StopReport) -> Json {
     all.insert("graceSource".into(), json!(source_name(report.source)));
     all.insert("budgetSeconds".into(), number(report.budget));
     all.insert("usedSeconds".into(), number(report.used));
+    // What shortens it is the Pod, if podinit may read that.
+    let decided = match report.shortened {
+        true => "metadata.deletionTimestamp",
+        false => source_name(report.source),
+    };
+    all.insert("deadlineSource".into(), json!(decided));
     all.insert("deadlineShortened".into(), json!(report.shortened));
     all.insert("claimsShortened".into(), json!(report.claims_cut));
     if let Some(drain) = report.drain {

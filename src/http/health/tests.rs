@@ -52,6 +52,7 @@ fn healthy() -> Snapshot {
         gone: false,
         spec: SpecView::default(),
         sidecars: Vec::new(),
+        quits: false,
         processes: vec![
             init(PhaseKind::Completed),
             process(Traffic::Serving, vec![fine("web-0")]),

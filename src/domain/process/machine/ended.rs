@@ -216,6 +216,7 @@ impl Machine {
                 label: Arc::clone(&me.instance.label),
                 delay,
                 attempt: self.history.attempt(),
+                after: ended.how,
             });
             if delay.is_zero() {
                 self.begin_run(me, cx);
