@@ -36,7 +36,9 @@ fn words(problems: &[Problem]) -> Vec<(String, String, Option<String>)> {
     let all = problems.iter().map(|problem| {
         let path = problem.path.to_string();
         let help = problem.help.as_ref().map(ToString::to_string);
-        (path, problem.message.to_string(), help)
+        let message = problem.message.to_string();
+        let message = message.split(", at 1:").next().unwrap().to_owned();
+        (path, message, help)
     });
     all.collect()
 }

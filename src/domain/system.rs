@@ -207,7 +207,7 @@ impl System {
             _ => {}
         }
         match event {
-            Event::Loaded(plan) => self.adopt(plan, now),
+            Event::Loaded(plan) => self.adopt(&plan, now),
             Event::LoadFailed(failure) => self.load_failed(failure, now),
             Event::Signal(signal) => self.signalled(signal, now),
             Event::Spawned { run, pid } => match self.owner(run) {

@@ -12,6 +12,7 @@ mod scalar;
 mod table;
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use rules::{Choice, List, Object, Unique};
 pub use rules::{Form, Rule};
@@ -222,7 +223,10 @@ impl Checker {
             if let Some(first) = seen.insert(text, node.position) {
                 let item = place.path.index(index);
                 let path = key.map_or(item.clone(), |key| item.key(key));
-                let message = format!("`{}` is already in this list, at {first}", shown(text));
+                let mut message = format!("`{}` is already in this list", shown(text));
+                if first.line > 0 {
+                    let _ = write!(message, ", at {first}");
+                }
                 self.report(Problem::error(path, message).at(node.position));
             }
         }

@@ -77,11 +77,11 @@ struct Budget {
 }
 
 impl Budget {
-    /// Not a place that anybody could look at, but problems have the order of the text.
+    /// Not a place that anybody could look at, so of no line, but problems have the order of the text.
     fn place(&mut self) -> Position {
         self.places += 1;
         Position {
-            line: 1,
+            line: 0,
             column: self.places,
         }
     }

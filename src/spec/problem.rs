@@ -22,7 +22,7 @@ pub enum Severity {
     Warning,
 }
 
-/// A place in a text: line and column, both from 1, the column in characters.
+/// A place in a text: line and column, both from 1, the column in characters. Line 0: there is nothing to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Position {
     /// The line, from 1.

@@ -90,7 +90,7 @@ impl System {
     pub(super) fn change(&mut self, plan: Arc<Plan>, now: Now) {
         match self.stage {
             Stage::Sidecars | Stage::PreStart | Stage::Init => {
-                self.wait_with(plan, "the start is not over yet")
+                self.wait_with(plan, "the start is not over yet");
             }
             Stage::Main => self.consider(plan, now),
             Stage::Loading | Stage::Stopping | Stage::Over => self.shared.late += 1,

@@ -16,7 +16,7 @@ use crate::domain::time::Now;
 
 impl System {
     /// The plan is there: begin.
-    pub(super) fn adopt(&mut self, plan: Arc<Plan>, now: Now) {
+    pub(super) fn adopt(&mut self, plan: &Arc<Plan>, now: Now) {
         if self.stage != Stage::Loading {
             self.shared.late += 1;
             return;
@@ -33,7 +33,7 @@ impl System {
                 .effects
                 .push(Effect::ListenNotify { socket });
         }
-        self.board = Board::new(&plan);
+        self.board = Board::new(plan);
         for (at, process) in plan.processes.iter().enumerate() {
             for index in 0..process.instances.len() as u32 {
                 let id = InstanceId {
@@ -46,11 +46,11 @@ impl System {
                 self.units.push(unit);
             }
         }
-        self.changes.begin(&plan);
-        self.plan = Some(Arc::clone(&plan));
+        self.changes.begin(plan);
+        self.plan = Some(Arc::clone(plan));
         self.view.mark_all();
         self.stage = Stage::Sidecars;
-        self.begin_sidecars(&plan, now);
+        self.begin_sidecars(plan, now);
     }
 
     pub(super) fn advance_start(&mut self, now: Now) -> bool {

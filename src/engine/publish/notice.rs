@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::record;
 use crate::domain::fact::Fact;
-use crate::domain::id::Label;
 use crate::domain::time::Human;
 use crate::ports::Notice;
 
@@ -30,14 +29,15 @@ pub fn notice(fact: &Fact) -> Option<Notice> {
             } else {
                 format!("in {}", Human(*delay))
             };
-            (of(label), format!("{after}; restarting {when}"))
+            (Some(Arc::clone(label)), format!("{after}; restarting {when}"))
         }
         Fact::StopRequested {
             why, grace, drain, ..
         } => {
-            let drain = match drain.is_zero() {
-                true => String::new(),
-                false => format!(", drain {}", Human(*drain)),
+            let drain = if drain.is_zero() {
+                String::new()
+            } else {
+                format!(", drain {}", Human(*drain))
             };
             (
                 None,
@@ -60,10 +60,6 @@ pub fn notice(fact: &Fact) -> Option<Notice> {
         about,
         note,
     })
-}
-
-fn of(label: &Arc<Label>) -> Option<Arc<Label>> {
-    Some(Arc::clone(label))
 }
 
 /// Whether it is a warning, the reason, what podinit was doing.

@@ -40,9 +40,10 @@ fn object(report: &StopReport) -> Json {
     all.insert("budgetSeconds".into(), number(report.budget));
     all.insert("usedSeconds".into(), number(report.used));
     // What shortens it is the Pod, if podinit may read that.
-    let decided = match report.shortened {
-        true => "metadata.deletionTimestamp",
-        false => source_name(report.source),
+    let decided = if report.shortened {
+        "metadata.deletionTimestamp"
+    } else {
+        source_name(report.source)
     };
     all.insert("deadlineSource".into(), json!(decided));
     all.insert("deadlineShortened".into(), json!(report.shortened));
