@@ -153,6 +153,8 @@ impl Health {
 
     /// The check in flight was answered.
     pub fn answer(&mut self, run: RunId, answer: Answer, cx: &mut Context<'_>) -> Verdict {
+        // The kubelet does not count either what it could not ask.
+        let unasked = matches!(&answer, Answer::SpawnFailed(failure) if failure.is_before_fork());
         let answer = match answer {
             Answer::Spawned => return Verdict::Same,
             Answer::Exited(Exit::Code(0)) => Ok(()),
@@ -164,7 +166,10 @@ impl Health {
             return Verdict::Same;
         };
         let kind = checker.kind();
-        let change = checker.answer(answer, cx);
+        let change = match answer {
+            Err(why) if unasked => checker.unasked(why, cx),
+            answer => checker.answer(answer, cx),
+        };
         self.follow(kind, change, cx)
     }
 

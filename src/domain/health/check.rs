@@ -199,6 +199,18 @@ impl Checker {
         self.count(answer, cx)
     }
 
+    /// The command in flight could not be asked, for a reason that is not its own: that counts for nothing, and is told
+    /// when all was well before.
+    pub fn unasked(&mut self, why: String, cx: &Context<'_>) -> Change {
+        self.flight = None;
+        self.catch_up(cx.now.mono);
+        let earlier = self.why.replace(why.into());
+        match earlier {
+            None => Change::FirstFailure,
+            Some(_) => Change::None,
+        }
+    }
+
     /// The process itself has said how it is: that counts at once.
     pub fn decide(&mut self, passed: bool) -> Change {
         if self.is_on_hold() || self.result == Some(passed) {
