@@ -365,7 +365,7 @@ fn after_a_panic_over_the_readiness_file_it_is_kept_again() {
 fn after_a_panic_it_serves_on_the_same_port() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let port = listener.local_addr().unwrap();
+    let address = listener.local_addr().unwrap();
     let (_snapshots, seen) = watch::channel(Arc::default());
     let (mailbox, _messages) = mpsc::channel(1);
     let snapshots = seen;
@@ -393,7 +393,7 @@ fn after_a_panic_it_serves_on_the_same_port() {
         });
     };
     std::thread::Builder::new().spawn(serving).unwrap();
-    let mut stream = TcpStream::connect(port).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
     let request = "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     assert_eq!(status(&exchange(&mut stream, request)), "503");
 }
