@@ -1,8 +1,9 @@
-//! The admin port, the readiness file and the control socket, on a thread of their own (`admin`).
+//! The admin port and the control socket, on a thread of their own (`admin`), and the readiness file, on another one
+//! (`ready-file`).
 //!
-//! The thread reads published snapshots and sends messages into the engine's mailbox; it shares nothing else with the
-//! core, and no child depends on it. It sleeps while nobody asks. A panic on it is caught, and it begins anew with the
-//! same listeners.
+//! The threads read published snapshots, and `admin` sends messages into the engine's mailbox; they share nothing else
+//! with the core, and no child depends on them. They sleep while nothing happens. A panic on one is caught, and it begins
+//! anew with the same listeners.
 //!
 //! [`address`] and [`socket`] take what is listened on, `serve` has the connections, `routes` says who answers, `health`
 //! makes the answers, `ready_file` keeps the file.
@@ -32,14 +33,14 @@ mod tests;
 /// Small: its tasks are few and shallow.
 const STACK: usize = 512 * 1024;
 
-/// Between a failure of the thread and its next start; doubled with each, up to the second one.
+/// Between a failure of a thread and its next start; doubled with each, up to the second one.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Takes records about what does not work.
 pub type Note = Arc<dyn Fn(Record) + Send + Sync>;
 
-/// What the thread is to do.
+/// What the threads are to do.
 #[derive(Debug, Default)]
 pub struct Wanted {
     /// The admin port.
@@ -57,32 +58,23 @@ impl Wanted {
     }
 }
 
-/// The thread's things. Dropping it removes the socket and the readiness file; the thread ends with podinit.
+/// What the threads have. Dropping it removes the socket and the readiness file, for which it waits a moment at most; the
+/// thread `admin` ends with podinit.
 #[derive(Debug)]
 pub struct Admin {
     _control: Option<socket::Socket>,
-    readiness_file: Option<PathBuf>,
-}
-
-impl Drop for Admin {
-    fn drop(&mut self) {
-        if let Some(path) = &self.readiness_file {
-            let _ = ready_file::show(path, false);
-        }
-    }
+    _readiness_file: Option<ready_file::Keeper>,
 }
 
 /// What the thread works with; each start of it takes duplicates.
 struct Post {
     admin: Option<TcpListener>,
     control: Option<UnixListener>,
-    readiness_file: Option<PathBuf>,
     uid: u32,
     context: routes::Context,
-    note: Note,
 }
 
-/// Starts the thread.
+/// Starts the threads that there is something to do for.
 pub fn start(
     wanted: Wanted,
     uid: u32,
@@ -95,14 +87,15 @@ pub fn start(
         control,
         readiness_file,
     } = wanted;
+    let readiness_file = readiness_file
+        .map(|path| ready_file::Keeper::start(path, snapshots.clone(), Arc::clone(&note)))
+        .transpose()?;
     let listener = control.as_ref().map(socket::Socket::listener);
     let post = Post {
         admin,
         control: listener.transpose()?,
-        readiness_file: readiness_file.clone(),
         uid,
         context: routes::Context { snapshots, mailbox },
-        note,
     };
     // For tokio. Duplicates share it.
     if let Some(listener) = &post.admin {
@@ -111,18 +104,20 @@ pub fn start(
     if let Some(listener) = &post.control {
         listener.set_nonblocking(true)?;
     }
-    std::thread::Builder::new()
-        .name("admin".to_owned())
-        .stack_size(STACK)
-        .spawn(move || keep_running(&post.note, || run(&post)))?;
+    if post.admin.is_some() || post.control.is_some() {
+        std::thread::Builder::new()
+            .name("admin".to_owned())
+            .stack_size(STACK)
+            .spawn(move || keep_running("admin", &note, || run(&post)))?;
+    }
     Ok(Admin {
         _control: control,
-        readiness_file,
+        _readiness_file: readiness_file,
     })
 }
 
-/// The thread: starts again whatever ends it too early.
-fn keep_running(note: &Note, run: impl Fn() -> io::Result<()>) {
+/// A thread: starts again whatever ends it too early.
+fn keep_running(name: &str, note: &Note, run: impl Fn() -> io::Result<()>) {
     let mut pause = PAUSE;
     loop {
         let why = match catch_unwind(AssertUnwindSafe(&run)) {
@@ -130,7 +125,7 @@ fn keep_running(note: &Note, run: impl Fn() -> io::Result<()>) {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "internal error".to_owned(),
         };
-        note(warning(format!("the admin thread starts again: {why}")));
+        note(warning(format!("the {name} thread starts again: {why}")));
         std::thread::park_timeout(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -160,12 +155,7 @@ fn run(post: &Post) -> io::Result<()> {
                 serve::unix(listener, post.uid, routes::control(post.context.clone())).await;
             }
         };
-        let file = async {
-            if let Some(path) = &post.readiness_file {
-                ready_file::keep(path, post.context.snapshots.clone(), &post.note).await;
-            }
-        };
-        tokio::join!(admin, control, file);
+        tokio::join!(admin, control);
         Ok(())
     })
 }

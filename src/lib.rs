@@ -18,7 +18,8 @@
 //! | `loader` | reads and resolves the spec, makes directories; then waits for changes | events into the mailbox |
 //! | `logs`, `logs-out` | read and frame the children's output; write it | a bounded command channel from the core |
 //! | `edge` | requests of probes and hooks; started by the first one | events into the mailbox |
-//! | `admin` | admin port, readiness file, control socket | reads published snapshots; messages into the mailbox |
+//! | `admin` | admin port, control socket | reads published snapshots; messages into the mailbox |
+//! | `ready-file` | keeps the readiness file; only where one is wanted | reads published snapshots |
 //! | `cluster` | the Kubernetes API; only with a ProcessSet of the API server | reads published snapshots; events into the mailbox, versions to the loader |
 //! | `state` | writes files of the state directory; started by the first one | a bounded queue from the core |
 

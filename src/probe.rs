@@ -34,6 +34,12 @@ const IN_FLIGHT: usize = 1024;
 /// Names looked up at once. A lookup cannot be cut short, so that those of a dead name server must not pile up.
 const LOOKUPS: usize = 4;
 
+/// Of a request's time, for its way here and its answer's way back.
+const ON_THE_WAY: Duration = Duration::from_millis(10);
+
+/// Characters at most of what is told about a failure, as a server may have chosen them.
+const WORDS: usize = 500;
+
 /// Small: its tasks are few and shallow.
 const STACK: usize = 512 * 1024;
 
@@ -241,16 +247,25 @@ async fn work(job: Job, edge: Rc<Edge>) {
         step: Cell::default(),
     };
     let result = within(timeout, &cx.step, ask(&cx, &request)).await;
-    answer.give(result.map_err(|why| why.to_string())).await;
+    answer.give(result.map_err(|why| told(&why))).await;
 }
 
-/// The outcome of `asking`, or what it still waited for when the time was over.
+/// A failure in words that are safe to show: a part of them may be the server's own.
+fn told(why: &Failure) -> String {
+    let why = why.to_string();
+    let plain = why.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(WORDS).collect()
+}
+
+/// The outcome of `asking`, or what it still waited for when the time was over. Whoever asked counts the same time from
+/// a little earlier on, and knows less.
 async fn within(
     limit: Duration,
     step: &Cell<Step>,
     asking: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    let outcome = tokio::time::timeout(limit, asking).await;
+    let wait = limit.saturating_sub(ON_THE_WAY.min(limit / 16));
+    let outcome = tokio::time::timeout(wait, asking).await;
     outcome.unwrap_or_else(|_| {
         let step = step.get();
         Err(Failure::Late { step, limit })

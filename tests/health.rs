@@ -361,3 +361,24 @@ fn of(finished: &Finished, instance: &str) -> serde_json::Value {
     let one = all.iter().find(|one| one["instance"] == instance);
     one.unwrap_or_else(|| panic!("{report}")).clone()
 }
+
+#[test]
+fn a_check_that_is_too_late_says_what_it_still_waited_for() {
+    // Connections open, and nobody takes them.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let podinit = start(&format!(
+        "
+  processes:
+    - name: web
+      command: [sleep, infinity]
+      readinessProbe: {{httpGet: {{host: 127.0.0.1, port: {port}, scheme: HTTPS}}, periodSeconds: 1}}"
+    ));
+    let address = port_of(&podinit);
+    let wanted = "readinessProbe: no TLS handshake in 1s";
+    within(SOON, wanted, || {
+        let (_, body) = ask(&address, "GET", "/readyz");
+        body.contains(wanted).then_some(())
+    });
+    assert_eq!(podinit.stop().code, 0);
+}

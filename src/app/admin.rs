@@ -70,7 +70,7 @@ pub(super) fn take(
     })
 }
 
-/// Starts the thread, if there is anything for it to do.
+/// Starts the threads, if there is anything for them to do.
 pub(super) fn start(
     wanted: Wanted,
     uid: u32,

@@ -121,6 +121,11 @@ pub struct SpawnFailure {
 }
 
 impl SpawnFailure {
+    /// There was no room for a child, which says nothing about its command.
+    pub fn is_before_fork(self) -> bool {
+        matches!(self.step, SpawnStep::Pipe | SpawnStep::Fork)
+    }
+
     /// The same about a command, by name.
     pub fn of(self, command: &str) -> String {
         match self.step {

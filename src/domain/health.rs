@@ -164,14 +164,11 @@ impl Health {
 
     /// The check in flight was answered.
     pub fn answer(&mut self, run: RunId, answer: Answer, cx: &mut Context<'_>) -> Verdict {
-        let Some(answer) = answer.verdict() else {
-            return Verdict::Same;
-        };
         let Some(checker) = self.flying(run) else {
             return Verdict::Same;
         };
         let kind = checker.kind();
-        let change = checker.answer(answer, cx);
+        let change = checker.hear(answer, cx);
         self.follow(kind, change, cx)
     }
 

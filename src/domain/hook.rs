@@ -68,6 +68,11 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// There was no room for the child that would have asked.
+    pub fn is_unasked(&self) -> bool {
+        matches!(self, Answer::SpawnFailed(failure) if failure.is_before_fork())
+    }
+
     /// What it says about what was asked; `None`: nothing yet.
     pub fn verdict(self) -> Option<Result<(), String>> {
         match self {

@@ -92,10 +92,8 @@ impl Gate {
 
     /// The check in flight was answered.
     pub fn answer(&mut self, answer: Answer, cx: &mut Context<'_>) {
-        if let Some(answer) = answer.verdict() {
-            let change = self.checker.answer(answer, cx);
-            self.follow(change, cx);
-        }
+        let change = self.checker.hear(answer, cx);
+        self.follow(change, cx);
     }
 
     /// Time has passed.

@@ -1,18 +1,88 @@
 //! The readiness file: there exactly while the pod is ready, for probes that can only look at a file.
+//!
+//! It is kept on a thread of its own: a file system that hangs stops nothing else, neither the admin port nor the end of
+//! podinit.
 
-#![expect(clippy::disallowed_methods, reason = "an adapter: it writes a file")]
-
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::Note;
 use crate::domain::snapshot::Snapshot;
 
-/// Keeps the file as the snapshots say, until nobody makes any more; then there is none.
-pub(super) async fn keep(path: &Path, mut snapshots: watch::Receiver<Arc<Snapshot>>, note: &Note) {
+/// How long the file may take to go when podinit leaves. As a rule it went with the first moment of the stop.
+const MOMENT: Duration = Duration::from_millis(250);
+
+/// Small: it makes and removes a file.
+const STACK: usize = 128 * 1024;
+
+/// Makes the file, or removes it.
+type Show = fn(&Path, bool) -> io::Result<()>;
+
+/// Keeps the file. Dropping it ends that, and then there is none.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    end: Option<watch::Sender<()>>,
+    /// Closed by the end of the thread.
+    done: Receiver<()>,
+}
+
+impl Keeper {
+    /// Starts the thread.
+    pub(super) fn start(
+        path: PathBuf,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        note: Note,
+    ) -> io::Result<Keeper> {
+        Keeper::start_with(show, path, snapshots, note)
+    }
+
+    fn start_with(
+        show: Show,
+        path: PathBuf,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        note: Note,
+    ) -> io::Result<Keeper> {
+        let (end, ended) = watch::channel(());
+        let (over, done) = channel::<()>();
+        let run = move |note: &Note| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+            runtime.block_on(keep(show, &path, snapshots.clone(), ended.clone(), note));
+            Ok(())
+        };
+        std::thread::Builder::new()
+            .name("ready-file".to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                super::keep_running("ready-file", &note, || run(&note));
+                drop(over);
+            })?;
+        let end = Some(end);
+        Ok(Keeper { end, done })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        // Nothing is ever sent: it ends, or it is too slow.
+        let _ = self.done.recv_timeout(MOMENT);
+    }
+}
+
+/// Keeps the file as the snapshots say, until nobody makes any more or that is not wanted any more; then there is none.
+async fn keep(
+    show: Show,
+    path: &Path,
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    mut ended: watch::Receiver<()>,
+    note: &Note,
+) {
     let mut told = false;
     // As it is found it may be of an earlier life.
     let mut shown = None;
@@ -30,20 +100,86 @@ pub(super) async fn keep(path: &Path, mut snapshots: watch::Receiver<Arc<Snapsho
                 )));
             }
         }
-        if snapshots.changed().await.is_err() {
+        let over = tokio::select! {
+            biased;
+            // Nothing is ever sent.
+            _ = ended.changed() => true,
+            next = snapshots.changed() => next.is_err(),
+        };
+        if over {
             let _ = show(path, false);
             return;
         }
     }
 }
 
-/// Makes the file, or removes it.
-pub(super) fn show(path: &Path, ready: bool) -> io::Result<()> {
-    if ready {
-        return std::fs::write(path, "ready\n");
-    }
+/// Always a new file: in a volume that others may write to, what is found may be a link to something precious, or a pipe
+/// that nobody reads.
+fn show(path: &Path, ready: bool) -> io::Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if !ready {
+        return Ok(());
+    }
+    File::create_new(path)?.write_all(b"ready\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::disallowed_methods,
+        reason = "a test is at the edge: it looks at files and has a clock"
+    )]
+
+    use std::sync::Mutex;
+    use std::time::Instant;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn what_somebody_put_there_is_replaced_and_never_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("ready"), dir.path().join("victim"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        show(&path, true).unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "ready\n");
+        show(&path, false).unwrap();
+        // To open it for writing would wait for a reader.
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        show(&path, true).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "ready\n");
+        show(&path, false).unwrap();
+        show(&path, false).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_system_that_hangs_holds_up_no_end() {
+        static HANG: Mutex<()> = Mutex::new(());
+        static TRIED: Mutex<u32> = Mutex::new(0);
+        let hang = HANG.lock().unwrap();
+        let show: Show = |_, _| {
+            *TRIED.lock().unwrap() += 1;
+            drop(HANG.lock().unwrap());
+            Ok(())
+        };
+        let (snapshots, seen) = watch::channel(Arc::default());
+        let note: Note = Arc::new(drop);
+        let keeper = Keeper::start_with(show, "/nowhere/ready".into(), seen, note).unwrap();
+        let began = Instant::now();
+        while *TRIED.lock().unwrap() == 0 {
+            assert!(began.elapsed() < SOON);
+            std::thread::yield_now();
+        }
+        let began = Instant::now();
+        drop(keeper);
+        assert!(began.elapsed() < SOON);
+        drop((hang, snapshots));
     }
 }

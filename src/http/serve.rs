@@ -8,6 +8,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::{AbortHandle, JoinSet};
@@ -15,6 +16,13 @@ use tokio::task::{AbortHandle, JoinSet};
 /// Connections at a time, of each listener; one more takes the place of the oldest. If it had to wait instead, whoever
 /// holds so many, idle or not, would keep the kubelet out, and a liveness probe would end the pod.
 const CONNECTIONS: usize = 256;
+
+/// So many of them even where descriptors are few.
+const FEWEST_CONNECTIONS: usize = 8;
+
+/// The part of all descriptors that one listener may use at most: the others are for processes and their probes, which
+/// whoever reaches the port must not be able to keep from running.
+const PART: u64 = 8;
 
 /// From the beginning of a connection, or the last answer on it, to the end of the next request's headers. So it is also
 /// how long an idle connection is kept.
@@ -63,21 +71,31 @@ struct Connections {
     tasks: JoinSet<()>,
     /// Those that are open, oldest first.
     open: VecDeque<AbortHandle>,
+    most: usize,
+}
+
+/// How many connections there may be with so many descriptors.
+fn most(descriptors: u64) -> usize {
+    let part = usize::try_from(descriptors / PART).unwrap_or(CONNECTIONS);
+    part.clamp(FEWEST_CONNECTIONS, CONNECTIONS)
 }
 
 impl Connections {
     fn new(routes: Router) -> Connections {
+        let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+        let most = most(descriptors);
         Connections {
             routes,
             tasks: JoinSet::new(),
-            open: VecDeque::with_capacity(CONNECTIONS),
+            open: VecDeque::with_capacity(most),
+            most,
         }
     }
 
     async fn make_room(&mut self) {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|connection| !connection.is_finished());
-        if self.open.len() >= CONNECTIONS
+        if self.open.len() >= self.most
             && let Some(oldest) = self.open.pop_front()
         {
             oldest.abort();
@@ -118,5 +136,18 @@ async fn pause(error: &io::Error) {
     );
     if !of_one_connection {
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_a_part_of_all_descriptors() {
+        let cases = [(20, 8), (100, 12), (1024, 128), (1 << 20, 256)];
+        for (descriptors, connections) in cases.into_iter().chain([(u64::MAX, 256)]) {
+            assert_eq!(most(descriptors), connections, "{descriptors}");
+        }
     }
 }

@@ -4,12 +4,11 @@
 //! replaced. The lock file itself stays, as removing it would let two of them have it.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
-    PermissionsExt as _,
 };
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -17,14 +16,18 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, setsockopt,
+    socket, sockopt,
 };
+use nix::sys::stat::{Mode, fchmod};
 use nix::sys::time::TimeVal;
 
 /// Its name in a directory.
 const NAME: &str = "podinit.sock";
 /// Where it is unless told otherwise, when podinit may write there.
 const DIRECTORY: &str = "/run/podinit";
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
 /// What is said of a path that works for nobody.
 const ADVICE: &str = "set PODINIT_SOCKET to a path in a directory that podinit can write to";
 
@@ -187,18 +190,26 @@ fn take(spot: &Spot, uid: u32) -> Result<Socket, SocketError> {
         }
         Err(_) => {}
     }
-    // Under its name it has its mode from the first moment on.
     let fresh = beside(path, "new");
     let _ = std::fs::remove_file(&fresh);
-    let listener = UnixListener::bind(&fresh).map_err(failed("make the control socket", path))?;
-    std::fs::set_permissions(&fresh, Permissions::from_mode(0o600))
-        .and_then(|()| std::fs::rename(&fresh, path))
-        .map_err(failed("make the control socket", path))?;
+    let listener = listen(&fresh).map_err(failed("make the control socket", path))?;
+    std::fs::rename(&fresh, path).map_err(failed("make the control socket", path))?;
     Ok(Socket {
         path: path.clone(),
         listener,
         _lock: lock,
     })
+}
+
+/// A socket that has its mode before it has a name: to change it by its name would change whatever somebody else has put
+/// there meanwhile.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let kind = SockType::Stream;
+    let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    nix::sys::socket::listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(UnixListener::from(socket))
 }
 
 /// `podinit.sock.lock`, and so on.
@@ -266,6 +277,14 @@ pub fn reach(place: &Place, uid: u32, limit: Duration) -> Result<UnixStream, Unr
 #[derive(Debug)]
 pub struct Unreachable(Vec<SocketError>);
 
+impl Unreachable {
+    /// Somebody listens, and did not take the connection in time.
+    pub fn is_busy(&self) -> bool {
+        let mut kinds = self.0.iter().map(|error| error.source.kind());
+        kinds.any(|kind| kind == ErrorKind::WouldBlock)
+    }
+}
+
 impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_absent = |error: &&SocketError| {
@@ -274,6 +293,9 @@ impl fmt::Display for Unreachable {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory
             )
         };
+        if self.is_busy() {
+            return f.write_str("podinit is there and takes no connection; see its log");
+        }
         // One that is there and cannot be used says more than one that is not there.
         if let Some(error) = self.0.iter().find(|error| !is_absent(error)) {
             return write!(

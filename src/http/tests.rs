@@ -350,20 +350,52 @@ fn whoever_holds_all_connections_keeps_nobody_out() {
 }
 
 #[test]
-fn after_a_panic_it_serves_on_the_same_port() {
+fn after_a_panic_over_the_readiness_file_it_is_kept_again() {
     let dir = tempfile::tempdir().unwrap();
-    // To tell that this file cannot be written panics, on the thread.
+    // To tell that this file cannot be written panics, on its thread.
     let file = dir.path().join("missing/panic/ready");
     let rig = Rig::with_file(dir, file.clone());
     rig.show(true);
     within("a second start", || rig.notes.lock().unwrap().len() >= 2);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    assert_eq!(status(&rig.ask("GET", "/readyz")), "200");
-    assert_eq!(
-        status(&rig.control("GET / HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n")),
-        "404"
-    );
     within("the file", || file.exists());
+}
+
+#[test]
+fn after_a_panic_it_serves_on_the_same_port() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_snapshots, seen) = watch::channel(Arc::default());
+    let (mailbox, _messages) = mpsc::channel(1);
+    let snapshots = seen;
+    let post = Post {
+        admin: Some(listener),
+        control: None,
+        uid: 0,
+        context: routes::Context { snapshots, mailbox },
+    };
+    let runs = AtomicU32::new(0);
+    // Ends with the test.
+    let serving = move || {
+        let note: Note = Arc::new(drop);
+        keep_running("admin", &note, || {
+            if runs.fetch_add(1, Ordering::Relaxed) > 0 {
+                return run(&post);
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build()?;
+            let _inside = runtime.enter();
+            let listener = post.admin.as_ref().unwrap().try_clone()?;
+            let _listener = tokio::net::TcpListener::from_std(listener)?;
+            panic!("on purpose");
+        });
+    };
+    std::thread::Builder::new().spawn(serving).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    assert_eq!(status(&exchange(&mut stream, request)), "503");
 }
 
 #[test]
@@ -372,10 +404,12 @@ fn a_panic_on_the_thread_is_told_and_it_begins_anew() {
     let sink = Arc::clone(&notes);
     let note: Note = Arc::new(move |record| sink.lock().unwrap().push(record));
     let runs = AtomicU32::new(0);
-    keep_running(&note, || match runs.fetch_add(1, Ordering::Relaxed) {
-        0 => panic!("on purpose"),
-        1 => Err(io::Error::other("no descriptors")),
-        _ => Ok(()),
+    keep_running("admin", &note, || {
+        match runs.fetch_add(1, Ordering::Relaxed) {
+            0 => panic!("on purpose"),
+            1 => Err(io::Error::other("no descriptors")),
+            _ => Ok(()),
+        }
     });
     let notes = notes.lock().unwrap();
     let told: Vec<&str> = notes.iter().map(|note| note.message.as_str()).collect();

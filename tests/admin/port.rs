@@ -1,9 +1,9 @@
 //! The admin port and the readiness file.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::support::{As, SOON, Start, within};
+use crate::support::{As, Line, SOON, Start, within};
 use crate::{NOBODY, WEB, ask, one_line, port_of};
 
 #[test]
@@ -357,4 +357,36 @@ fn a_readiness_file_of_an_earlier_life_is_removed() {
         assert!(!file.exists());
         podinit.stop();
     }
+}
+
+/// The port is open to whoever reaches the pod.
+#[test]
+fn connections_leave_descriptors_to_the_processes() {
+    let podinit = Start::spec(
+        "
+  processes:
+    - name: web
+      command: [sleep, infinity]
+      livenessProbe: {exec: {command: [sh, -c, 'echo >> checks']}, periodSeconds: 1, failureThreshold: 1}
+    - {name: job, command: [sh, -c, 'sleep 0.1; echo >> runs; exit 1'], traffic: Background, restartBackoff: {initial: 100ms, max: 100ms}}",
+    )
+    .mode(As::PlainChild)
+    .under(&["prlimit", "--nofile=100:100"])
+    .env("PODINIT_ADMIN_ADDR", "127.0.0.1:0")
+    .start();
+    let address = port_of(&podinit);
+    podinit.wait_started("web-0");
+    let held: Vec<TcpStream> = (0..120)
+        .map(|_| TcpStream::connect(&address).unwrap())
+        .collect();
+    assert_eq!(ask(&address, "GET", "/livez").0, 200);
+    let size = |name: &str| std::fs::metadata(podinit.path(name)).map_or(0, |file| file.len());
+    for name in ["checks", "runs"] {
+        let before = size(name);
+        within(SOON, name, || (size(name) > before).then_some(()));
+    }
+    drop(held);
+    let finished = podinit.stop();
+    let starved = |line: &_| Line::get(line, "message").contains("Too many open files");
+    assert!(!finished.has(starved), "{}", finished.story());
 }

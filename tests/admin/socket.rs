@@ -250,3 +250,36 @@ fn prestop_says_what_answers_when_it_is_no_podinit() {
     }
     server.join().unwrap();
 }
+
+/// It was not asked to stop, so that this is no success.
+#[test]
+fn prestop_fails_when_a_podinit_is_there_and_takes_nothing() {
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+    };
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::net::UnixStream;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sock");
+    let kind = SockType::Stream;
+    let listener = socket(AddressFamily::Unix, kind, SockFlag::empty(), None).unwrap();
+    bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+    // Room for one.
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    let listener = UnixListener::from(listener);
+    let other = path.clone();
+    let server = std::thread::spawn(move || {
+        let first = listener.accept().unwrap();
+        let second = UnixStream::connect(other).unwrap();
+        drop(first);
+        (listener, second)
+    });
+    let path = path.to_str().unwrap();
+    let (output, _) = prestop(&[], &[("PODINIT_SOCKET", path)]);
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    let wanted = "podinit: podinit did not answer: ";
+    assert!(one_line(&told).starts_with(wanted), "{told}");
+    drop(server.join().unwrap());
+}

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::domain::effect::Effect;
+use crate::domain::hook::Answer;
 use crate::domain::id::RunId;
 use crate::domain::plan::{Check, Output, Probe, ProbeKind};
 use crate::domain::process::machine::STUCK_AFTER;
@@ -199,13 +200,36 @@ impl Checker {
     }
 
     /// The check in flight was answered.
-    pub fn answer(&mut self, answer: Result<(), String>, cx: &mut Context<'_>) -> Change {
+    fn answer(&mut self, answer: Result<(), String>, cx: &mut Context<'_>) -> Change {
         let said = self.flight.take().and_then(|flight| flight.said);
         let answer = answer.map_err(|why| match said {
             Some(said) => format!("{why}: {said}"),
             None => why,
         });
         self.count(answer, cx)
+    }
+
+    /// Something became of the check in flight.
+    pub fn hear(&mut self, answer: Answer, cx: &mut Context<'_>) -> Change {
+        let unasked = answer.is_unasked();
+        match answer.verdict() {
+            None => Change::None,
+            // The kubelet does not count either what it could not ask.
+            Some(Err(why)) if unasked => self.unasked(why, cx),
+            Some(answer) => self.answer(answer, cx),
+        }
+    }
+
+    /// The command in flight could not be asked, for a reason that is not its own: that counts for nothing, and is told
+    /// when all was well before.
+    fn unasked(&mut self, why: String, cx: &Context<'_>) -> Change {
+        self.flight = None;
+        self.catch_up(cx.now.mono);
+        let earlier = self.why.replace(why.into());
+        match earlier {
+            None => Change::FirstFailure,
+            Some(_) => Change::None,
+        }
     }
 
     /// The process itself has said how it is: that counts at once.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::effect::Effect;
+use crate::domain::exit::{SpawnFailure, SpawnStep};
 use crate::domain::plan::{Check, Probe, Request};
 use crate::domain::system::context::{Owner, Shared};
 use crate::domain::time::{Now, Wall};
@@ -224,6 +225,30 @@ fn timeout() {
     assert_eq!(killed_at(&rig), Some(22.0));
     let (why, times) = rig.health.failure(Liveness);
     assert_eq!((&*why, times), ("no answer in 2.0s", 2));
+}
+
+#[test]
+fn a_command_that_there_was_no_room_for_counts_for_nothing() {
+    for (step, is_killed) in [
+        (SpawnStep::Pipe, false),
+        (SpawnStep::Fork, false),
+        (SpawnStep::Exec, true),
+    ] {
+        let mut probe = probe();
+        probe.failure_threshold = 2;
+        let mut rig = Rig::new(&only(Liveness, probe));
+        for nth in 0..4 {
+            rig.run(f64::from(nth) * 10.0, &answers(&[Some((5.0, true))]));
+            let Some((_, run)) = rig.flying.pop() else {
+                break;
+            };
+            let failure = SpawnFailure { step, errno: 24 };
+            rig.step(|health, cx| health.answer(run, Answer::SpawnFailed(failure), cx));
+        }
+        assert_eq!(killed_at(&rig).is_some(), is_killed, "{step:?}");
+        let failing = |(_, verdict): &&(f64, Verdict)| matches!(verdict, Verdict::Failing(..));
+        assert_eq!(rig.verdicts.iter().filter(failing).count(), 1, "{step:?}");
+    }
 }
 
 #[test]

@@ -29,7 +29,10 @@ pub fn notice(fact: &Fact) -> Option<Notice> {
             } else {
                 format!("in {}", Human(*delay))
             };
-            (Some(Arc::clone(label)), format!("{after}; restarting {when}"))
+            (
+                Some(Arc::clone(label)),
+                format!("{after}; restarting {when}"),
+            )
         }
         Fact::StopRequested {
             why, grace, drain, ..

@@ -3,7 +3,8 @@
     reason = "a test is at the edge: it looks at files"
 )]
 
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::*;
 
@@ -58,6 +59,22 @@ fn it_is_ours_alone_while_we_live() {
     assert!(!path.exists());
     let error = reach(&place, own(), LIMIT).unwrap_err().to_string();
     assert!(error.starts_with("no podinit answers at `"), "{error}");
+}
+
+#[test]
+fn it_has_its_mode_when_it_gets_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fresh");
+    let listener = listen(&path).unwrap();
+    let found = std::fs::symlink_metadata(&path).unwrap();
+    assert_eq!(found.mode() & 0o7777, 0o600);
+    UnixStream::connect(&path).unwrap();
+    drop(listener);
+    let long = dir.path().join("x".repeat(108));
+    assert_eq!(
+        listen(&long).unwrap_err().raw_os_error(),
+        Some(libc::ENAMETOOLONG)
+    );
 }
 
 #[test]
