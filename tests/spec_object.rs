@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const ORIGIN: &str = "ProcessSet shop/web";
 
-fn object(spec: Value) -> Value {
+fn object(spec: &Value) -> Value {
     json!({
         "apiVersion": "podinit.dev/v1alpha1",
         "kind": "ProcessSet",
@@ -20,11 +20,11 @@ fn object(spec: Value) -> Value {
     })
 }
 
-fn process(more: Value) -> Value {
+fn process(more: &Value) -> Value {
     let mut process = json!({"name": "a", "command": ["b"]});
     let fields = process.as_object_mut().unwrap();
     fields.extend(more.as_object().unwrap().clone());
-    object(json!({"processes": [process]}))
+    object(&json!({"processes": [process]}))
 }
 
 fn read(object: &Value) -> Loaded {
@@ -35,7 +35,7 @@ fn read(object: &Value) -> Loaded {
 fn words(problems: &[Problem]) -> Vec<(String, String, Option<String>)> {
     let all = problems.iter().map(|problem| {
         let path = problem.path.to_string();
-        let help = problem.help.as_ref().map(ToString::to_string);
+        let help = problem.help.clone();
         let message = problem.message.to_string();
         let message = message.split(", at 1:").next().unwrap().to_owned();
         (path, message, help)
@@ -50,21 +50,21 @@ fn has_errors(loaded: &Loaded) -> bool {
 #[test]
 fn a_mistake_is_told_in_the_words_it_has_in_a_file() {
     let cases = [
-        process(json!({"replicas": "2"})),
-        process(json!({"replicas": -1, "terminationGracePeriodSeconds": 1.5})),
-        process(json!({"command": "nginx -g"})),
-        process(json!({"stopSignal": "SIGNOPE"})),
-        process(json!({"restartBackoff": {"initial": "5 parsecs"}})),
-        process(json!({"traffic": "serving"})),
-        process(json!({"livenessProbe": {"httpGet": {"path": "/", "port": 70000}}})),
-        process(json!({"name": "Not_A_Name"})),
+        process(&json!({"replicas": "2"})),
+        process(&json!({"replicas": -1, "terminationGracePeriodSeconds": 1.5})),
+        process(&json!({"command": "nginx -g"})),
+        process(&json!({"stopSignal": "SIGNOPE"})),
+        process(&json!({"restartBackoff": {"initial": "5 parsecs"}})),
+        process(&json!({"traffic": "serving"})),
+        process(&json!({"livenessProbe": {"httpGet": {"path": "/", "port": 70000}}})),
+        process(&json!({"name": "Not_A_Name"})),
         process(
-            json!({"env": [{"name": "A", "value": 1}, {"name": "B", "value": true}, {"name": "C", "value": null}]}),
+            &json!({"env": [{"name": "A", "value": 1}, {"name": "B", "value": true}, {"name": "C", "value": null}]}),
         ),
-        object(json!({"processes": [{"name": "a"}, {"name": "a", "command": []}]})),
-        object(json!({"processes": {"a": {}}})),
-        object(json!([])),
-        object(json!(null)),
+        object(&json!({"processes": [{"name": "a"}, {"name": "a", "command": []}]})),
+        object(&json!({"processes": {"a": {}}})),
+        object(&json!([])),
+        object(&json!(null)),
         json!({"apiVersion": "podinit.dev/v9", "kind": "ProcessSet", "metadata": {}, "spec": {}}),
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}),
         json!({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessSet", "metadata": {"name": "a"}}),
@@ -89,7 +89,7 @@ fn a_mistake_is_told_in_the_words_it_has_in_a_file() {
 
 #[test]
 fn keys_that_are_not_known_are_warnings_wherever_they_are() {
-    let given = object(json!({
+    let given = object(&json!({
         "fromTheFuture": [1, {"x": null}],
         "shutdown": {"drain": "1s", "later": true},
         "processes": [{
@@ -118,7 +118,7 @@ fn keys_that_are_not_known_are_warnings_wherever_they_are() {
     let set = loaded.set.unwrap();
     assert_eq!(set.spec.processes[0].replicas, 2);
     // Beside mistakes they stay warnings.
-    let loaded = read(&process(json!({"replicas": "2", "newer": 1})));
+    let loaded = read(&process(&json!({"replicas": "2", "newer": 1})));
     let errors = loaded.problems.iter().filter(|one| one.is_error()).count();
     assert_eq!((errors, loaded.problems.len()), (1, 2));
 }
@@ -143,7 +143,7 @@ fn what_the_server_keeps_around_the_spec_is_taken_as_it_is() {
     for _ in 0..90 {
         deep = json!({"f:x": deep});
     }
-    let mut given = process(json!({}));
+    let mut given = process(&json!({}));
     given["metadata"]["managedFields"] = json!([{"manager": "kubectl", "fieldsV1": deep}]);
     given["metadata"]["annotations"] = json!({"last-applied": "x".repeat(800 << 10)});
     given["metadata"]["fromTheFuture"] = json!({"x": 1});
@@ -169,7 +169,7 @@ fn strings_are_what_json_says_they_are() {
         "*a & !b",
     ] {
         let word: String = serde_json::from_str(&format!("\"{escaped}\"")).unwrap();
-        let json = process(json!({"command": ["b", "PLACE"]}))
+        let json = process(&json!({"command": ["b", "PLACE"]}))
             .to_string()
             .replace("PLACE", escaped);
         let loaded = load_object(&json, ORIGIN, &[]);
@@ -189,8 +189,8 @@ fn nothing_but_json_is_read_and_not_without_end() {
         "]".repeat(100)
     );
     let endless = "[".repeat(1 << 20);
-    let wide = object(json!({"processes": vec![1; 200_000]})).to_string();
-    let long = process(json!({"command": ["b", "x".repeat(2 << 20)]})).to_string();
+    let wide = object(&json!({"processes": vec![1; 200_000]})).to_string();
+    let long = process(&json!({"command": ["b", "x".repeat(2 << 20)]})).to_string();
     for (text, expected) in [
         ("", "not valid JSON"),
         (yaml, "not valid JSON"),
@@ -212,7 +212,7 @@ fn nothing_but_json_is_read_and_not_without_end() {
 #[test]
 fn the_environment_overrides_fields_as_it_does_for_files() {
     let variable = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
-    let given = process(json!({})).to_string();
+    let given = process(&json!({})).to_string();
     let well = variable("PODINIT_PROCESS_A_REPLICAS", "3");
     let from_file = load(&given, "processset.yaml", &well).set;
     let from_server = load_object(&given, ORIGIN, &well).set;

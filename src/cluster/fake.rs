@@ -140,7 +140,7 @@ impl Fake {
     pub(super) fn of_url(url: &str) -> Fake {
         let seen = Arc::new(Seen::default());
         let mut token = tempfile::NamedTempFile::new().unwrap();
-        write!(token, "first\n").unwrap();
+        writeln!(token, "first").unwrap();
         let config = Config::new(url.parse().unwrap());
         let access = Access::over(config, token.path().to_owned()).unwrap();
         let (snapshots, receiver) = watch::channel(Arc::new(Snapshot::default()));
@@ -302,6 +302,9 @@ fn read(reader: &mut BufReader<&TcpStream>) -> Option<Asked> {
     })
 }
 
+const CHUNKED: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+
 /// False: no further request on this connection.
 fn write_answer(mut stream: &TcpStream, answer: Answer) -> bool {
     let whole = |code: u16, more: &str, body: &str| {
@@ -310,8 +313,6 @@ fn write_answer(mut stream: &TcpStream, answer: Answer) -> bool {
             body.len()
         )
     };
-    const CHUNKED: &str =
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
     match answer {
         Answer::Json(code, body) => {
