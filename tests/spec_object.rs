@@ -127,7 +127,7 @@ fn keys_that_are_not_known_are_warnings_wherever_they_are() {
 fn the_number_of_warnings_is_bounded() {
     let many: serde_json::Map<String, Value> =
         (0..5000).map(|at| (format!("x{at}"), json!(1))).collect();
-    let loaded = read(&process(Value::Object(many)));
+    let loaded = read(&process(&Value::Object(many)));
     assert!(loaded.set.is_some());
     let most = podinit::spec::problem::MAX_PROBLEMS;
     assert!(
