@@ -61,7 +61,7 @@ test: stack kubernetes ## the whole test suite, on real processes, the real stac
 .PHONY: test-api
 test-api: kubernetes ## the tests against a real API server alone
 	$(call say,tests against a real API server)
-	cargo test --locked --no-fail-fast --features api --test api
+	cargo test --locked --no-fail-fast --features api --test 'api*'
 	$(call say,every test against a real API server passed)
 
 .PHONY: kubernetes

@@ -16,9 +16,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
-use self::loader::Orders;
 use self::outside::Outside;
-use crate::cluster;
 use crate::config::Source;
 use crate::domain::event::Event;
 use crate::domain::plan::LogFormat;
@@ -29,7 +27,6 @@ use crate::engine::execute::Executor;
 use crate::engine::run::Engine;
 use crate::logs;
 use crate::ports::{Logs, Message, Record};
-use crate::probe;
 use crate::state::State;
 use crate::sys::pid1::{self, Start};
 use crate::sys::signals::SignalMode;
@@ -37,6 +34,7 @@ use crate::sys::table::Table;
 use crate::sys::{clock, host::Host};
 
 pub mod admin;
+mod claims;
 mod last_words;
 mod link;
 mod load;
@@ -124,24 +122,25 @@ fn run_set(
     let link = link::wanted(&source, &environment);
     let seat = seat::Seat::new(&start, &host, environment);
     let terminal = host.stdin_is_terminal;
-    let ends = (sender.clone(), mailbox);
     let (orders, taken) =
         loader::orders().context("failed to get ready for changes of the spec")?;
     let (snapshots, seen) = watch::channel(Arc::default());
-    let (teller, queue) = cluster::queue();
-    let specs = Some(orders.clone());
-    let notices = link.is_some().then(|| teller.clone());
-    let mut running = engine(start, &logs, ends, (state, specs, notices), terminal)?;
-    let ends = (sender.clone(), seen.clone());
+    let wired = link::wire(link, (&orders, &sender, &seen), &logs);
+    let outside = Outside {
+        specs: Some(orders),
+        claims: Some(wired.claims),
+        notices: wired.notices,
+        ..Outside::new(sender.clone(), state)
+    };
+    let mut running = engine(start, &logs, mailbox, outside, terminal)?;
+    let ends = (sender.clone(), seen);
     let admin = admin::start(wanted, host.uid, Arc::clone(&logs), ends)?;
-    let cluster = link
-        .map(|link| {
-            let ends = (sender.clone(), seen);
-            link::start(link, orders, ends, (teller, queue), Arc::clone(&logs))
-        })
-        .transpose()
-        .context("failed to start the thread of the Kubernetes API")?;
-    if admin.is_some() || cluster.is_some() {
+    let follows = wired.connect.is_some();
+    if let Some(connect) = wired.connect {
+        let cluster = connect().context("failed to start the thread of the Kubernetes API")?;
+        wired.slot.put(cluster);
+    }
+    if admin.is_some() || follows {
         running.0.publish_to(snapshots.clone());
     }
     loader::start((source, seat), taken, Arc::clone(&logs), sender)
@@ -152,7 +151,7 @@ fn run_set(
     let outcome = drive(running, logs.as_ref(), show);
     // Inside the time that is left, however long the readiness file takes.
     drop(admin);
-    if let Some(cluster) = cluster {
+    if let Some(cluster) = wired.slot.take() {
         cluster.finish(link::LAST.min(outcome.until.since(clock::now().mono)));
     }
     let lines = outcome
@@ -181,8 +180,8 @@ fn run_command(
     };
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let logs = Arc::new(silent::Silent);
-    let ends = (sender, mailbox);
-    let mut running = engine(start, &logs, ends, (State::none(), None, None), terminal)?;
+    let outside = Outside::new(sender, State::none());
+    let mut running = engine(start, &logs, mailbox, outside, terminal)?;
     // Signals may be pending already: they are for the child.
     running.0.begin_with(Event::Loaded(Arc::new(plan)));
     let outcome = drive(running, logs.as_ref(), |_| {});
@@ -198,8 +197,8 @@ type Running<L> = (Engine<Table, L, Outside>, tokio::runtime::Runtime);
 fn engine<L: Logs>(
     start: Start,
     logs: &Arc<L>,
-    (sender, mailbox): (mpsc::Sender<Message>, mpsc::Receiver<Message>),
-    (state, specs, notices): (State, Option<Orders>, Option<cluster::Teller>),
+    mailbox: mpsc::Receiver<Message>,
+    outside: Outside,
     terminal: bool,
 ) -> anyhow::Result<Running<L>> {
     let runtime = event_loop().context("failed to start the event loop")?;
@@ -212,12 +211,6 @@ fn engine<L: Logs>(
     let inside = runtime.enter();
     let table = Table::new(start).context("failed to get ready for children")?;
     drop(inside);
-    let outside = Outside {
-        requests: probe::Client::new(sender),
-        state,
-        specs,
-        notices,
-    };
     let executor = Executor::new(table, Arc::clone(logs), outside);
     let engine = Engine::new(system, executor, mailbox, clock::now);
     Ok((engine, runtime))

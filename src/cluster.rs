@@ -17,6 +17,7 @@ use crate::ports::{Level, Message, Object, ObjectName, Record};
 
 mod access;
 pub mod claim;
+mod claims;
 mod events;
 #[cfg(test)]
 mod fake;
@@ -30,6 +31,7 @@ mod trouble;
 mod watcher;
 
 pub use access::{Surroundings, own_namespace};
+pub use claims::{Desk, Order, Orders, desk};
 pub use events::{Queue, Teller, queue};
 
 /// Enough for TLS and JSON.
@@ -50,6 +52,8 @@ pub enum News {
 pub struct Wiring {
     /// The ProcessSet that is followed.
     pub name: ObjectName,
+    /// It is followed: read, watched, reported. Else only claims are made, for a set from a file.
+    pub follows: bool,
     /// Who we are, as far as the environment says.
     pub surroundings: Surroundings,
     /// What the set looks like.
@@ -60,6 +64,8 @@ pub struct Wiring {
     pub news: Box<dyn Fn(News) + Send + Sync>,
     /// What is to become an Event.
     pub notices: (Teller, tokio::sync::Mutex<Queue>),
+    /// What is claimed.
+    pub desk: tokio::sync::Mutex<Desk>,
     /// Takes records of our own.
     pub note: Arc<dyn Fn(Record) + Send + Sync>,
     /// The clock.
@@ -149,23 +155,35 @@ fn run(wiring: &Wiring, left: &watch::Receiver<bool>, done: &SyncSender<()>) {
 
 /// Everything at the same time, until podinit leaves.
 async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
+    let gone = async {
+        // An error: whoever could say so is gone.
+        let _ = left.wait_for(|left| *left).await;
+    };
+    let mut desk = wiring.desk.lock().await;
     let access = match Access::incluster() {
         Ok(access) => access,
         Err(why) => {
             let told = format!("the Kubernetes API cannot be used: {why}");
             wiring.say(Level::Warn, told.clone());
-            (wiring.news)(News::Nothing(told));
-            return;
+            (wiring.news)(News::Nothing(told.clone()));
+            return tokio::select! {
+                () = gone => {}
+                () = claims::refuse(&mut desk, wiring, &told) => {}
+            };
         }
     };
     let me = Identity::find(&wiring.surroundings);
-    let gone = async {
-        // An error: whoever could say so is gone.
-        let _ = left.wait_for(|left| *left).await;
-    };
     let (sender, seen) = watch::channel(watcher::Seen::default());
-    let mut events = events::Writer::new(&access, &me, seen.clone(), wiring);
+    let mut claims = claims::Claims::new(&access, &me, seen.clone(), wiring);
+    if !wiring.follows {
+        tokio::select! {
+            () = gone => {}
+            () = claims.keep(&mut desk) => {}
+        }
+        return claims.finish(&mut desk).await;
+    }
     let mut queue = wiring.notices.1.lock().await;
+    let mut events = events::Writer::new(&access, &me, seen.clone(), wiring);
     let work = async {
         tokio::join!(
             watcher::follow(&access, sender, wiring),
@@ -174,6 +192,7 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
             pod::follow(&access, &me, wiring),
             pod::natives(&access, &me, wiring),
             report::keep(&access, &me, wiring),
+            claims.keep(&mut desk),
             async {
                 if let Some(events) = &mut events {
                     events.keep(&mut queue).await;
@@ -185,11 +204,15 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
         () = gone => {}
         _ = work => {}
     }
-    tokio::join!(report::last_words(&access, &me, wiring), async {
-        if let Some(events) = &mut events {
-            events.finish(&mut queue).await;
+    tokio::join!(
+        report::last_words(&access, &me, wiring),
+        claims.finish(&mut desk),
+        async {
+            if let Some(events) = &mut events {
+                events.finish(&mut queue).await;
+            }
         }
-    });
+    );
 }
 
 /// A time as the API has it.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::domain::event::Event;
 use crate::domain::exit::SpawnFailure;
 use crate::domain::id::{Label, RunId};
-use crate::domain::plan::{Launch, LogRule, ObjectVersion, Request, SignalTarget};
+use crate::domain::plan::{Launch, LogRule, ObjectVersion, Once, Request, SignalTarget};
 use crate::domain::signal::Signal;
 
 /// Read ends of a run's log pipes, shared by the table and the logs thread. A pipe may have no end of file: what closes
@@ -130,6 +130,18 @@ pub struct Notice {
     pub note: String,
 }
 
+/// Who may run what runs in one pod of a set at a time.
+pub trait Claims {
+    /// Asks for it. Does not wait; what comes of it are `Claim` events.
+    fn claim(&mut self, run: RunId, once: Arc<Once>);
+
+    /// The run that was claimed has ended, with all its processes.
+    fn ended(&mut self, run: RunId, success: bool);
+
+    /// It is not wanted any more, and nothing runs.
+    fn withdraw(&mut self, run: RunId);
+}
+
 /// Who tells people.
 pub trait Notices {
     /// Passes it on. Does not wait, and promises nothing.
@@ -137,9 +149,9 @@ pub trait Notices {
 }
 
 /// Everything effects ask for beside children and logs.
-pub trait Outside: Requests + StateFiles + Specs + Notices {}
+pub trait Outside: Requests + StateFiles + Specs + Claims + Notices {}
 
-impl<T: Requests + StateFiles + Specs + Notices> Outside for T {}
+impl<T: Requests + StateFiles + Specs + Claims + Notices> Outside for T {}
 
 /// What comes in through the engine's mailbox.
 #[derive(Debug)]

@@ -458,7 +458,7 @@ fn what_a_person_must_know_is_an_event_of_the_pod_and_of_the_set() {
     cluster.apply(&namespace, &set("web", cycle));
     described("pod", "web-1", "FailedUpdate");
     described("pset", "web", "FailedUpdate");
-    assert_eq!(podinit.stop().code, 143);
+    assert_eq!(podinit.stop().code, 0);
     described("pod", "web-1", "stopping on SIGTERM");
     let events = cluster.json(&["get", "events.events.k8s.io", "-n", &namespace]);
     let events = events["items"].as_array().unwrap();

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
+use super::claims::Claims;
 use super::loader::Orders;
 use crate::cluster::Teller;
 use crate::domain::id::RunId;
-use crate::domain::plan::Request;
-use crate::ports::{Notice, Notices, Requests, Specs, StateFiles};
+use crate::domain::plan::{Once, Request};
+use crate::ports::{self, Message, Notice, Notices, Requests, Specs, StateFiles};
 use crate::probe;
 use crate::state::State;
 
@@ -18,8 +21,23 @@ pub(super) struct Outside {
     pub(super) state: State,
     /// `None`: there is no spec (`--` mode).
     pub(super) specs: Option<Orders>,
+    /// `None`: there is no spec (`--` mode), and so nothing to claim.
+    pub(super) claims: Option<Claims>,
     /// `None`: nothing of Kubernetes is followed, and so there is nobody to tell.
     pub(super) notices: Option<Teller>,
+}
+
+impl Outside {
+    /// With nothing but the two that always are there.
+    pub(super) fn new(mailbox: mpsc::Sender<Message>, state: State) -> Outside {
+        Outside {
+            requests: probe::Client::new(mailbox),
+            state,
+            specs: None,
+            claims: None,
+            notices: None,
+        }
+    }
 }
 
 impl Requests for Outside {
@@ -46,6 +64,26 @@ impl Notices for Outside {
     fn notice(&mut self, notice: Notice) {
         if let Some(notices) = &self.notices {
             notices.tell(notice);
+        }
+    }
+}
+
+impl ports::Claims for Outside {
+    fn claim(&mut self, run: RunId, once: Arc<Once>) {
+        if let Some(claims) = &mut self.claims {
+            claims.claim(run, once);
+        }
+    }
+
+    fn ended(&mut self, run: RunId, success: bool) {
+        if let Some(claims) = &mut self.claims {
+            claims.ended(run, success);
+        }
+    }
+
+    fn withdraw(&mut self, run: RunId) {
+        if let Some(claims) = &mut self.claims {
+            claims.withdraw(run);
         }
     }
 }

@@ -152,6 +152,8 @@ impl Fake {
                 namespace: "shop".to_owned(),
                 name: "web".to_owned(),
             },
+            follows: true,
+            desk: super::desk().1.into(),
             surroundings: Surroundings::default(),
             snapshots: receiver,
             mailbox: sender,

@@ -18,6 +18,7 @@ use super::lease::{Command, Held, hold};
 use super::pause::{Pause, sleep, within};
 use super::trouble::{Kind, Told, Trouble};
 use super::watcher::Seen;
+use crate::domain::claim::set_lease_name;
 use crate::domain::election::{Config, Field, Timing};
 use crate::domain::event::Event;
 use crate::domain::rollout::{Admission, MaxUnavailable, Progress, admitted};
@@ -91,7 +92,7 @@ pub(super) async fn lead(
     let name = &wiring.name;
     let place = Place {
         namespace: name.namespace.clone(),
-        name: format!("{}-podinit", name.name),
+        name: set_lease_name(&name.name),
         labels: vec![("podinit.dev/processset".to_owned(), name.name.clone())],
         owner,
     };
@@ -119,7 +120,7 @@ pub(super) async fn lead(
     tokio::join!(contender, leader.work(), tell_ready(wiring, commands));
 }
 
-fn identity(pod: &Pod, container: &str) -> Arc<str> {
+pub(super) fn identity(pod: &Pod, container: &str) -> Arc<str> {
     format!("{}.{container}_{}", pod.name, pod.uid).into()
 }
 

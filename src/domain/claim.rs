@@ -24,6 +24,7 @@
 //!   the pod ends before, the process runs a second time. So it must be one that can be run again after a success, as
 //!   migrations are.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -203,6 +204,30 @@ pub enum Refusal {
     },
     /// No right to Leases, as the API server put it.
     Denied(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::TooLong {
+                holder: Some(holder),
+            } => {
+                write!(
+                    f,
+                    "it runs in one pod at a time, and {holder} has it for too long"
+                )
+            }
+            Refusal::TooLong { holder: None } => {
+                f.write_str("it runs in one pod at a time, and its Lease could not be had in time")
+            }
+            Refusal::Denied(why) => {
+                write!(
+                    f,
+                    "it runs in one pod at a time, and {why}; its Role needs create, get and update of leases"
+                )
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::{Label, RunId};
-use super::plan::{Launch, LogRule, Output, Request, SignalTarget};
+use super::plan::{Launch, LogRule, Once, Output, Request, SignalTarget};
 use super::signal::Signal;
 use super::system::Outcome;
 
@@ -61,6 +61,26 @@ pub enum Effect {
         label: Arc<Label>,
         /// By which.
         rule: Arc<LogRule>,
+    },
+    /// Ask whether this pod may run what runs in one pod of the set at a time. Answered by `Claim`, as often as there is
+    /// news, until `ClaimEnded` or `Withdraw` and, after the former, once more.
+    Claim {
+        /// Names the claim.
+        run: RunId,
+        /// For what.
+        once: Arc<Once>,
+    },
+    /// The run that was claimed has ended, with all its processes.
+    ClaimEnded {
+        /// Which claim.
+        run: RunId,
+        /// It needs not be run again.
+        success: bool,
+    },
+    /// Nothing was run, and nothing will be. Not answered.
+    Withdraw {
+        /// Which claim.
+        run: RunId,
     },
     /// Look whether the spec has changed. Answered by `Changed` or `ChangeRefused` if it has.
     Reload,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::claim;
 use super::exit::{Exit, SpawnFailure, Usage};
 use super::id::RunId;
 use super::plan::{ObjectVersion, Origin, Plan};
@@ -94,6 +95,13 @@ pub enum Event {
     Admitted {
         /// Which version of the spec.
         object: ObjectVersion,
+    },
+    /// Something became of a claim.
+    Claim {
+        /// Which.
+        run: RunId,
+        /// What.
+        news: claim::News,
     },
     /// These containers of the pod are native sidecars (init containers with restartPolicy Always). May come at any time.
     NativeSidecars {

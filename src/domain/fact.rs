@@ -141,6 +141,21 @@ pub enum Fact {
         /// How the last one ended.
         after: RunEnd,
     },
+    /// What runs once over all pods has been run by another one.
+    DoneElsewhere {
+        /// Which.
+        label: Arc<Label>,
+    },
+    /// The claim of what runs in one pod at a time could not be renewed: the run is stopped.
+    ClaimLost {
+        /// Whose.
+        label: Arc<Label>,
+    },
+    /// It succeeded, and that could not be written before another pod claimed it: it runs again there.
+    ClaimUnrecorded {
+        /// Which.
+        label: Arc<Label>,
+    },
     /// An instance ended for good, as it should.
     Completed {
         /// Whose.

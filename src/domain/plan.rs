@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::claim::RunKey;
 use super::id::{InstanceId, Label, ProcessId};
 use super::signal::Signal;
 use crate::spec::units::IntOrPercent;
@@ -199,11 +200,24 @@ pub struct Process {
     pub log: Option<Arc<LogRule>>,
     /// How its instances are replaced when the spec changes.
     pub update: UpdateRule,
+    /// It runs once over all pods of the set (`scope: Set`); `None`: every pod runs it.
+    pub once: Option<Arc<Once>>,
     /// How many of the instances are wanted: replicas.
     pub desired: u32,
     /// One entry a replica; then those that may be there in excess during an update (maxSurge); then, in a plan that has
     /// taken the place of another one, those that are on their way out.
     pub instances: Vec<Instance>,
+}
+
+/// What runs once over all pods of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// The set's name.
+    pub set: Arc<str>,
+    /// The Lease that pods claim it by.
+    pub lease: Arc<str>,
+    /// What it must succeed once for.
+    pub key: RunKey,
 }
 
 /// How instances are replaced.

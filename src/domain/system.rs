@@ -267,6 +267,13 @@ impl System {
             Event::Changed(plan) => self.change(plan, now),
             Event::ChangeRefused { refusal } => self.change_refused(refusal),
             Event::Admitted { object } => self.admitted(&object, now),
+            Event::Claim { run, news } => {
+                if let Some(Owner::Unit(unit)) = self.owner(run) {
+                    self.with_unit(unit, now, |machine, me, cx| {
+                        machine.claim_news(run, news, me, cx);
+                    });
+                }
+            }
             Event::NativeSidecars { names } => self.know_natives(names),
             Event::Childless => self.childless(now),
             Event::OrphansReaped(count) => self.orphans += u64::from(count),

@@ -109,6 +109,18 @@ impl<C: Children, L: Logs, O: Outside> Executor<C, L, O> {
                 self.logs.relog(run, &label, &rule);
                 Executed::Started
             }
+            Effect::Claim { run, once } => {
+                self.outside.claim(run, once);
+                Executed::Started
+            }
+            Effect::ClaimEnded { run, success } => {
+                self.outside.ended(run, success);
+                Executed::Started
+            }
+            Effect::Withdraw { run } => {
+                self.outside.withdraw(run);
+                Executed::Started
+            }
             Effect::Reload => {
                 self.outside.reload();
                 Executed::Started

@@ -47,6 +47,9 @@ pub fn record(fact: Fact) -> Record {
         | Fact::Exited { .. }
         | Fact::RestartScheduled { .. }
         | Fact::Completed { .. }
+        | Fact::DoneElsewhere { .. }
+        | Fact::ClaimLost { .. }
+        | Fact::ClaimUnrecorded { .. }
         | Fact::FailedForGood { .. }
         | Fact::StillWaiting { .. }
         | Fact::ActiveDeadlineExceeded { .. } => of_a_run(fact),
@@ -248,6 +251,24 @@ fn of_a_run(fact: Fact) -> Record {
             ],
         ),
         Fact::Completed { label } => about(Level::Info, label, "completed".to_owned(), Vec::new()),
+        Fact::DoneElsewhere { label } => about(
+            Level::Info,
+            label,
+            "not run: it has succeeded in another pod".to_owned(),
+            Vec::new(),
+        ),
+        Fact::ClaimLost { label } => about(
+            Level::Error,
+            label,
+            "stopped: its claim could not be renewed, and another pod may run it".to_owned(),
+            Vec::new(),
+        ),
+        Fact::ClaimUnrecorded { label } => about(
+            Level::Warn,
+            label,
+            "its success could not be written: another pod runs it again".to_owned(),
+            Vec::new(),
+        ),
         Fact::FailedForGood { label, why } => about(
             Level::Error,
             label,

@@ -16,9 +16,8 @@ use crate::domain::event::Event;
 use crate::domain::exit::{Exit, SpawnFailure, SpawnStep, Usage};
 use crate::domain::fact::Fact;
 use crate::domain::id::{Label, RunId};
-use crate::domain::plan::Origin;
 use crate::domain::plan::{
-    GraceSource, Launch, LogRule, Plan, ProbeKind, Request, SignalTarget, Traffic,
+    GraceSource, Launch, LogRule, Once, Origin, Plan, ProbeKind, Request, SignalTarget, Traffic,
 };
 use crate::domain::process::phase::RunEnd;
 use crate::domain::shutdown::report::{DrainReport, HookReport, InstanceReport, StopReport};
@@ -27,7 +26,8 @@ use crate::domain::system::tests::world::{secs, service, set};
 use crate::domain::system::{Config, System};
 use crate::domain::time::{Mono, Now, Wall};
 use crate::ports::{
-    Children, LogPipes, Logs, Message, Notice, Notices, Record, Requests, Specs, StateFiles, Stdio,
+    Children, Claims, LogPipes, Logs, Message, Notice, Notices, Record, Requests, Specs,
+    StateFiles, Stdio,
 };
 
 const EAGAIN: i32 = 11;
@@ -143,6 +143,12 @@ impl Requests for Nothing {
 
 impl StateFiles for Nothing {
     fn write(&mut self, _: String, _: String) {}
+}
+
+impl Claims for Nothing {
+    fn claim(&mut self, _: RunId, _: Arc<Once>) {}
+    fn ended(&mut self, _: RunId, _: bool) {}
+    fn withdraw(&mut self, _: RunId) {}
 }
 
 impl Notices for Nothing {
@@ -451,6 +457,9 @@ fn every_fact_has_words() {
             after: RunEnd::Exit(exit),
         },
         Fact::Completed { label: label() },
+        Fact::DoneElsewhere { label: label() },
+        Fact::ClaimLost { label: label() },
+        Fact::ClaimUnrecorded { label: label() },
         Fact::FailedForGood {
             label: label(),
             why: "exit code 3".to_owned(),
@@ -585,6 +594,9 @@ fn every_fact_has_words() {
         warn exited after 1.0s: exit code 3
         info restarting in 1.0s
         info completed
+        info not run: it has succeeded in another pod
+        error stopped: its claim could not be renewed, and another pod may run it
+        warn its success could not be written: another pod runs it again
         error failed for good: exit code 3
         warn still waiting for db (Ready)
         warn ran longer than activeDeadlineSeconds 1

@@ -235,6 +235,7 @@ fn why(instance: &InstanceView, waits: Option<&str>) -> String {
     }
     let where_it_is = match instance.phase {
         PhaseKind::Waiting => waits.unwrap_or("waits for its dependencies"),
+        PhaseKind::Claiming => "waits for its turn",
         PhaseKind::PreStart => "its preStart hook runs",
         PhaseKind::Spawning => "is being started",
         PhaseKind::Running => "runs, and is not as far yet",

@@ -113,17 +113,25 @@ async fn keep(
     }
 }
 
-/// Always a new file: in a volume that others may write to, what is found may be a link to something precious, or a pipe
-/// that nobody reads.
+/// Always a new file, and never half a one: in a volume that others may write to, what is found may be a link to
+/// something precious, or a pipe that nobody reads.
 fn show(path: &Path, ready: bool) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     if !ready {
-        return Ok(());
+        return remove(path);
     }
-    File::create_new(path)?.write_all(b"ready\n")
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = Path::new(&new);
+    remove(new)?;
+    File::create_new(new)?.write_all(b"ready\n")?;
+    std::fs::rename(new, path)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -82,7 +82,11 @@ fn without_bar(line: &str) -> String {
 
 /// The line without what differs from run to run: times, durations, process ids, numbers with a fraction, bars.
 fn plain(line: &str) -> String {
-    let line = without_bar(line.trim_end());
+    let mut line = without_bar(line.trim_end());
+    // The column of names is as wide as the longest one by then, and when that is depends on what is written together.
+    while let Some(at) = line.find("  |") {
+        line.remove(at);
+    }
     let mut out = String::new();
     let mut rest = line.as_str();
     while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {

@@ -123,6 +123,7 @@ fn last_exit(last: &LastRun) -> Option<LastExit> {
         StopReason::ActiveDeadline => "ActiveDeadline",
         StopReason::PostStartFailed => "PostStartHook",
         StopReason::Changed => "Changed",
+        StopReason::ClaimLost => "ClaimLost",
         StopReason::Unhealthy(ProbeKind::Startup) => "StartupProbe",
         StopReason::Unhealthy(ProbeKind::Liveness) => "LivenessProbe",
         StopReason::Unhealthy(ProbeKind::Readiness) => "ReadinessProbe",

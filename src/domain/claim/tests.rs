@@ -339,3 +339,10 @@ fn names_of_leases_are_labels_and_never_the_same() {
         assert!(!names[..at].contains(name), "{name}");
     }
 }
+
+#[test]
+fn the_documented_role_has_the_name_of_the_lease() {
+    let role = include_str!("../../../examples/rbac.yaml");
+    let name = lease_name("shop", "migrate");
+    assert!(role.contains(&format!("resourceNames: [{name}]")), "{name}");
+}

@@ -28,6 +28,7 @@ mod hooks;
 mod identity;
 pub(super) mod limits;
 mod logging;
+mod once;
 mod probes;
 mod process;
 mod sidecars;
@@ -44,7 +45,7 @@ pub const GRACE_VARIABLE: &str = "PODINIT_TERMINATION_GRACE_PERIOD_SECONDS";
 /// The plan of a set, with warnings; or everything that is wrong with it, warnings included.
 pub fn resolve(set: &ProcessSet, host: &HostView) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
     let mut problems = validate(&set.spec);
-    let plan = Resolver::new(&set.spec, host).plan(set, &mut problems);
+    let plan = Resolver::new(set, host).plan(&mut problems);
     if problems.iter().any(Problem::is_error) {
         return Err(problems);
     }
@@ -53,6 +54,7 @@ pub fn resolve(set: &ProcessSet, host: &HostView) -> Result<(Plan, Vec<Problem>)
 
 /// What is resolved once for all processes.
 struct Resolver<'a> {
+    name: Arc<str>,
     spec: &'a ProcessSetSpec,
     host: &'a HostView,
     graph: StartGraph<'a>,
@@ -62,11 +64,13 @@ struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    fn new(spec: &'a ProcessSetSpec, host: &'a HostView) -> Self {
+    fn new(set: &'a ProcessSet, host: &'a HostView) -> Self {
+        let spec = &set.spec;
         let mut problems = Vec::new();
         let path = FieldPath::spec();
         let layer = files::load(&spec.env, &spec.env_from, &path, host, &mut problems);
         Resolver {
+            name: set.metadata.name.as_deref().unwrap_or_default().into(),
             spec,
             host,
             graph: StartGraph::of(spec).with_priorities(),
@@ -75,8 +79,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn plan(mut self, set: &ProcessSet, problems: &mut Vec<Problem>) -> Plan {
-        let name: Arc<str> = set.metadata.name.as_deref().unwrap_or_default().into();
+    fn plan(mut self, problems: &mut Vec<Problem>) -> Plan {
+        let name = Arc::clone(&self.name);
         let (hooks, sidecars) = self.of_set(&name);
         let mut plan = Plan {
             shutdown: self.shutdown(),

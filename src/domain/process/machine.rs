@@ -18,6 +18,7 @@ use crate::domain::system::context::Context;
 use crate::domain::time::{Mono, Wall};
 
 mod change;
+mod claim;
 mod ended;
 mod healthy;
 mod stop;
@@ -90,6 +91,10 @@ pub struct Machine {
     update: Option<Update>,
     /// A run was begun since the last look.
     renewed: bool,
+    /// Asked for, or held, by a process that runs once over all pods.
+    claim: Option<claim::Held>,
+    /// The claim could not be had in time.
+    unavailable: bool,
 }
 
 /// What a change of the spec makes of an instance.
@@ -125,6 +130,8 @@ impl Machine {
             sick: None,
             update: None,
             renewed: false,
+            claim: None,
+            unavailable: false,
         }
     }
 
@@ -140,7 +147,7 @@ impl Machine {
 
     /// From now on it is a matter of time until it must complain that it waits.
     pub fn expect_start(&mut self, cx: &mut Context<'_>) {
-        if let Phase::Waiting { complain_at } = &mut self.phase {
+        if let Phase::Waiting { complain_at } | Phase::Claiming { complain_at } = &mut self.phase {
             *complain_at = cx.now.mono + self.patience;
         }
     }
@@ -172,7 +179,11 @@ impl Machine {
 
     /// Time has passed.
     pub fn tick(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
-        self.react(Stimulus::Tick, me, cx);
+        if self.claim_deadline() <= cx.now.mono {
+            self.claim_ends(me, cx);
+        } else {
+            self.react(Stimulus::Tick, me, cx);
+        }
     }
 
     /// The exec of `run` succeeded.
@@ -303,9 +314,15 @@ impl Machine {
     fn react(&mut self, stimulus: Stimulus, me: Me<'_>, cx: &mut Context<'_>) {
         match reaction(self.phase.kind(), stimulus) {
             Reaction::BeginRun => self.begin_run(me, cx),
-            Reaction::Complain => self.complain(cx),
+            Reaction::BeginClaimed => self.begin_claimed(me, cx),
+            Reaction::TakeOver => self.take_over(me, cx),
+            Reaction::GiveUpClaim => self.give_up_claim(me, cx),
+            Reaction::Complain => self.complain(me, cx),
             Reaction::GiveUp => self.give_up(me, cx),
-            Reaction::Withdraw => self.phase = Phase::Stopped,
+            Reaction::Withdraw => {
+                self.withdraw_claim(cx);
+                self.phase = Phase::Stopped;
+            }
             Reaction::CutHook => self.cut_hook(me, cx),
             Reaction::Spawn => self.spawn(me, cx),
             Reaction::FailRun => self.fail_run(RunEnd::PreStartFailed, me, cx),
@@ -332,6 +349,13 @@ impl Machine {
 
     fn begin_run(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
         let me = self.take_next(me);
+        match &me.process.once {
+            Some(once) => self.ask_for_claim(once, cx),
+            None => self.begin_claimed(me, cx),
+        }
+    }
+
+    fn begin_claimed(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
         match &me.instance.hooks.pre_start {
             Some(hook) => {
                 let hook = begin_hook(hook, Mono::NEVER, me, cx);
@@ -416,7 +440,13 @@ impl Machine {
         }
     }
 
-    fn complain(&mut self, cx: &mut Context<'_>) {
+    fn complain(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        if self.phase.kind() == PhaseKind::Claiming {
+            cx.fact(Fact::StillWaiting {
+                label: Arc::clone(&me.instance.label),
+                on: "its turn: it runs in one pod at a time".to_owned(),
+            });
+        }
         self.patience = self.patience.saturating_mul(2);
         self.expect_start(cx);
     }

@@ -18,6 +18,11 @@ pub enum Phase {
         /// When to say so.
         complain_at: Mono,
     },
+    /// It runs once over all pods of the set, and waits for its turn.
+    Claiming {
+        /// When to say so.
+        complain_at: Mono,
+    },
     /// Its preStart hook runs.
     PreStart {
         /// That hook.
@@ -150,6 +155,8 @@ pub enum StopReason {
     Unhealthy(ProbeKind),
     /// The spec changed: what runs is out of date, or wanted no more.
     Changed,
+    /// Another pod may soon begin what may run in one only.
+    ClaimLost,
 }
 
 /// How a run ended.
@@ -175,6 +182,7 @@ impl fmt::Display for Ended {
                 f.write_str("passed activeDeadlineSeconds, then ")?;
             }
             Some(StopReason::PostStartFailed) => f.write_str("postStart hook failed, then ")?,
+            Some(StopReason::ClaimLost) => f.write_str("its claim could not be renewed, then ")?,
             Some(StopReason::Requested | StopReason::Changed) | None => {}
         }
         self.how.fmt(f)
@@ -207,6 +215,7 @@ impl fmt::Display for RunEnd {
 #[expect(missing_docs, reason = "documented at Phase")]
 pub enum PhaseKind {
     Waiting,
+    Claiming,
     PreStart,
     Spawning,
     Running,
@@ -224,8 +233,9 @@ pub enum PhaseKind {
 
 impl PhaseKind {
     /// Every phase.
-    pub const ALL: [PhaseKind; 14] = [
+    pub const ALL: [PhaseKind; 15] = [
         PhaseKind::Waiting,
+        PhaseKind::Claiming,
         PhaseKind::PreStart,
         PhaseKind::Spawning,
         PhaseKind::Running,
@@ -247,6 +257,7 @@ impl Phase {
     pub fn kind(&self) -> PhaseKind {
         match self {
             Phase::Waiting { .. } => PhaseKind::Waiting,
+            Phase::Claiming { .. } => PhaseKind::Claiming,
             Phase::PreStart { .. } => PhaseKind::PreStart,
             Phase::Spawning { .. } => PhaseKind::Spawning,
             Phase::Running { .. } => PhaseKind::Running,
@@ -271,6 +282,12 @@ pub enum Stimulus {
     Start,
     /// A dependency can never be met.
     DependencyFailed,
+    /// It may run, and no other pod may.
+    Granted,
+    /// It has succeeded in another pod.
+    DoneElsewhere,
+    /// It cannot be had.
+    Refused,
     /// The set stops, and it is this instance's turn.
     Stop,
     /// Its deadline has come: KILL, now.
@@ -297,9 +314,12 @@ pub enum Stimulus {
 
 impl Stimulus {
     /// Every stimulus.
-    pub const ALL: [Stimulus; 13] = [
+    pub const ALL: [Stimulus; 16] = [
         Stimulus::Start,
         Stimulus::DependencyFailed,
+        Stimulus::Granted,
+        Stimulus::DoneElsewhere,
+        Stimulus::Refused,
         Stimulus::Stop,
         Stimulus::Kill,
         Stimulus::Spawned,
@@ -317,8 +337,14 @@ impl Stimulus {
 /// What an instance does about a stimulus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reaction {
-    /// Begins a run: its preStart hook, else the spawn.
+    /// Begins a run: its claim if it needs one, its preStart hook, else the spawn.
     BeginRun,
+    /// Begins the run that was claimed: its preStart hook, else the spawn.
+    BeginClaimed,
+    /// Has completed without a run of its own.
+    TakeOver,
+    /// Fails for good: it cannot be run here.
+    GiveUpClaim,
     /// Says that it still waits, and for whom.
     Complain,
     /// Fails for good, because a dependency did.
@@ -377,7 +403,9 @@ pub enum Reaction {
 pub const fn reaction(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
     use PhaseKind as P;
     match phase {
-        P::Waiting | P::PreStart | P::Spawning | P::Running => coming_up(phase, stimulus),
+        P::Waiting | P::Claiming | P::PreStart | P::Spawning | P::Running => {
+            coming_up(phase, stimulus)
+        }
         P::PreStop | P::Signalled | P::Killed | P::Stuck => going_down(phase, stimulus),
         P::Clearing | P::PostStop | P::Backoff | P::Completed | P::Failed | P::Stopped => {
             afterwards(phase, stimulus)
@@ -395,6 +423,15 @@ const fn coming_up(phase: PhaseKind, stimulus: Stimulus) -> Reaction {
             S::DependencyFailed => R::GiveUp,
             S::Stop | S::Kill => R::Withdraw,
             // What it waits to begin is what the spec says by then.
+            S::Replace => R::Keep,
+            S::Tick => R::Complain,
+            _ => R::Late,
+        },
+        P::Claiming => match stimulus {
+            S::Granted => R::BeginClaimed,
+            S::DoneElsewhere => R::TakeOver,
+            S::Refused => R::GiveUpClaim,
+            S::Stop | S::Kill => R::Withdraw,
             S::Replace => R::Keep,
             S::Tick => R::Complain,
             _ => R::Late,

@@ -180,6 +180,7 @@ impl System {
         let why = unit.machine.failure().unwrap_or("failed").to_owned();
         let reason = format!("{label} failed for good: {why}");
         let spawned = unit.machine.was_spawned();
+        let unavailable = unit.machine.was_unavailable();
         let code = unit.machine.last().and_then(super::outcome::code_of);
         self.verdict
             .note_failure(&label, code, spawned, reason.clone());
@@ -193,6 +194,10 @@ impl System {
         }
         match (process.kind, process.on_failure) {
             (_, OnFailure::Ignore | OnFailure::MarkUnready) => {}
+            (Kind::Init { .. }, OnFailure::ExitSet) if unavailable => {
+                self.verdict.unavailable(reason.clone());
+                self.begin_stop(Cause::StartFailed(reason), now);
+            }
             (Kind::Init { .. }, OnFailure::ExitSet) => {
                 self.start_failed(format!("init process {reason}"), Some(label), now);
             }

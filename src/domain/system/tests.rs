@@ -10,6 +10,7 @@ use crate::domain::signal::Signal;
 
 mod change;
 mod changes;
+mod claims;
 mod edges;
 mod ending;
 mod health;

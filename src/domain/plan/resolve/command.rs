@@ -112,6 +112,7 @@ pub(super) fn bare(name: Arc<str>) -> Process {
         min_ready: Duration::ZERO,
         active_deadline: None,
         log: None,
+        once: None,
         update: UpdateRule::default(),
         desired: 0,
         instances: Vec::new(),

@@ -59,6 +59,7 @@ impl Resolver<'_> {
             on_failure: OnFailure::ExitSet,
             on_success: OnSuccess::Ignore,
             traffic: Traffic::Background,
+            once: self.once(process, path),
             desired: 1,
             ..self.common(process.shared(), id, path, &shape)
         }

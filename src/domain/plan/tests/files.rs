@@ -23,8 +23,6 @@ fn what_is_wrong_with_a_set_of_every_field() {
         .collect();
     expect![[r#"
         spec.cronProcesses: not supported yet
-        spec.initProcesses[0].scope: not supported yet
-        spec.initProcesses[0].runKey: not supported yet
         spec.processes[0].maxMemory: not supported yet
         spec.processes[1].phpFpm: not supported yet
         spec.logging.include: not supported yet

@@ -2,7 +2,7 @@
 
 use super::walk;
 use crate::spec::problem::{FieldPath, Problem};
-use crate::spec::v1alpha1::{InitProcess, Logging, Process, ProcessSetSpec, Scope};
+use crate::spec::v1alpha1::{Logging, Process, ProcessSetSpec};
 
 /// Something that is not supported yet.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +18,6 @@ pub struct NotSupported {
 #[derive(Debug, Clone, Copy)]
 enum Used {
     Set(fn(&ProcessSetSpec) -> bool),
-    Init(fn(&InitProcess) -> bool),
     Process(fn(&Process) -> bool),
     Logging(fn(&Logging) -> bool),
 }
@@ -31,8 +30,6 @@ const fn row(path: &'static str, what: &'static str, used: Used) -> NotSupported
 #[rustfmt::skip]
 pub const NOT_SUPPORTED: &[NotSupported] = &[
     row("spec.cronProcesses", "cron processes", Used::Set(|spec| !spec.cron_processes.is_empty())),
-    row("spec.initProcesses[].scope", "init processes that run once over all pods (scope: Set)", Used::Init(|process| process.scope == Scope::Set)),
-    row("spec.initProcesses[].runKey", "keys of such runs", Used::Init(|process| process.run_key.is_some())),
     row("spec.processes[].maxMemory", "memory limits", Used::Process(|process| process.max_memory.is_some())),
     row("spec.processes[].phpFpm", "sizing of php-fpm pools", Used::Process(|process| process.php_fpm.is_some())),
     row("logging.include", "filters of log lines", Used::Logging(|logging| logging.include.is_some())),
@@ -64,7 +61,6 @@ impl NotSupported {
         };
         match self.used {
             Used::Set(used) => used_in(&mut std::iter::once(used(spec))),
-            Used::Init(used) => used_in(&mut spec.init_processes.iter().map(used)),
             Used::Process(used) => used_in(&mut spec.processes.iter().map(used)),
             Used::Logging(used) => {
                 let loggings = walk::loggings(spec).into_iter();

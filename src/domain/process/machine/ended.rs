@@ -161,7 +161,10 @@ impl Machine {
                 let ended = *ended;
                 self.decide(ended, me, cx);
             }
-            _ => self.phase = Phase::Stopped,
+            _ => {
+                self.end_claim(false, cx);
+                self.phase = Phase::Stopped;
+            }
         }
     }
 
@@ -170,7 +173,10 @@ impl Machine {
             None => true,
             Some(StopReason::Requested | StopReason::Changed) => !ended.signalled,
             Some(
-                StopReason::ActiveDeadline | StopReason::PostStartFailed | StopReason::Unhealthy(_),
+                StopReason::ActiveDeadline
+                | StopReason::PostStartFailed
+                | StopReason::ClaimLost
+                | StopReason::Unhealthy(_),
             ) => false,
         };
         match ended.how {
@@ -187,6 +193,7 @@ impl Machine {
     fn decide(&mut self, ended: Ended, me: Me<'_>, cx: &mut Context<'_>) {
         let rule = &me.process.restart;
         let success = Self::succeeded(&ended, me);
+        self.end_claim(success, cx);
         let again = match rule.policy {
             RestartPolicy::Always => true,
             RestartPolicy::OnFailure => !success,

@@ -1,6 +1,7 @@
 //! The table, pair by pair: every stimulus in every phase does what [`reaction`] says, on a real machine.
 
 use super::*;
+use crate::domain::claim::{News, Refusal};
 use crate::domain::id::{InstanceId, ProcessId};
 use crate::domain::plan::{FailurePolicy, InstanceHooks, Plan};
 use crate::domain::process::phase::table;
@@ -84,6 +85,15 @@ impl Bench {
             Stimulus::DependencyFailed => self.with(|machine, me, cx| {
                 machine.dependency_failed("b failed".to_owned(), me, cx);
             }),
+            Stimulus::Granted => {
+                let term = crate::domain::claim::Term {
+                    stop_at: self.now + secs(90.0),
+                    kill_at: self.now + secs(100.0),
+                };
+                self.claim(News::Granted(term))
+            }
+            Stimulus::DoneElsewhere => self.claim(News::Done),
+            Stimulus::Refused => self.claim(News::Refused(Refusal::Denied("no".to_owned()))),
             Stimulus::Stop => {
                 let limits = limits(self.now);
                 self.with(|machine, me, cx| machine.stop(limits, me, cx))
@@ -116,6 +126,15 @@ impl Bench {
         }
     }
 
+    /// News of the claim that is in hand, or of none.
+    fn claim(&mut self, news: News) -> Outbox {
+        let run = self
+            .machine
+            .claim
+            .map_or(RunId(u64::MAX), |claim| claim.run);
+        self.with(|machine, me, cx| machine.claim_news(run, news, me, cx))
+    }
+
     /// Brings a fresh machine into a phase by real stimuli.
     fn bring(kind: PhaseKind) -> Bench {
         use Stimulus as S;
@@ -136,10 +155,13 @@ impl Bench {
         if kind == PhaseKind::Completed || kind == PhaseKind::Failed {
             bench.plan = set(vec![service("a").never()]).plan;
         }
+        if kind == PhaseKind::Claiming {
+            bench.plan = set(vec![service("a").once("lease")]).plan;
+        }
         bench.with(|machine, _, cx| machine.expect_start(cx));
         let path: &[S] = match kind {
             PhaseKind::Waiting => &[],
-            PhaseKind::PreStart | PhaseKind::Spawning => &[S::Start],
+            PhaseKind::Claiming | PhaseKind::PreStart | PhaseKind::Spawning => &[S::Start],
             PhaseKind::Running | PhaseKind::Clearing | PhaseKind::Completed => {
                 &[S::Start, S::Spawned]
             }
@@ -175,14 +197,16 @@ impl Bench {
 fn leads_to(reaction: Reaction, from: PhaseKind) -> Vec<PhaseKind> {
     use PhaseKind as P;
     match reaction {
-        Reaction::BeginRun | Reaction::Renew => vec![P::PreStart, P::Spawning],
+        Reaction::BeginRun | Reaction::Renew => vec![P::Claiming, P::PreStart, P::Spawning],
+        Reaction::BeginClaimed => vec![P::PreStart, P::Spawning],
+        Reaction::TakeOver => vec![P::Completed],
         Reaction::BeginAgain => vec![P::PreStart],
         Reaction::Complain
         | Reaction::Hasten
         | Reaction::Remember
         | Reaction::Keep
         | Reaction::Late => vec![from],
-        Reaction::GiveUp => vec![P::Failed],
+        Reaction::GiveUp | Reaction::GiveUpClaim => vec![P::Failed],
         Reaction::Withdraw => vec![P::Stopped],
         Reaction::CutHook if from == P::PostStop => vec![P::Backoff, P::Stopped],
         Reaction::CutHook => vec![P::Stopped],

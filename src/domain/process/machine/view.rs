@@ -65,6 +65,7 @@ impl Machine {
             Phase::Running { live, .. } => live.ready_since.is_some(),
             Phase::Completed => true,
             Phase::Waiting { .. }
+            | Phase::Claiming { .. }
             | Phase::PreStart { .. }
             | Phase::Spawning { .. }
             | Phase::PreStop { .. }
@@ -101,6 +102,9 @@ impl Machine {
             } => Some("its postStart hook runs".into()),
             Phase::Running { health, .. } => health.message(),
             Phase::Failed => self.failure.as_deref().map(Into::into),
+            Phase::Claiming { .. } => {
+                Some("waits for its turn: it runs in one pod at a time".into())
+            }
             Phase::Backoff { .. } => {
                 let how = self.last.as_ref()?.how;
                 Some(format!("waits to be restarted after {how}").into())
@@ -132,6 +136,7 @@ impl Machine {
     pub fn is_gone(&self) -> bool {
         match &self.phase {
             Phase::Waiting { .. }
+            | Phase::Claiming { .. }
             | Phase::Killed { .. }
             | Phase::Stuck { .. }
             | Phase::Clearing { killed: true, .. }
@@ -166,8 +171,12 @@ impl Machine {
 
     /// The instant at which it wants a [`Stimulus::Tick`].
     pub fn deadline(&self) -> Mono {
+        self.phase_deadline().min(self.claim_deadline())
+    }
+
+    fn phase_deadline(&self) -> Mono {
         match &self.phase {
-            Phase::Waiting { complain_at } => *complain_at,
+            Phase::Waiting { complain_at } | Phase::Claiming { complain_at } => *complain_at,
             Phase::PreStart { hook }
             | Phase::PreStop { hook, .. }
             | Phase::PostStop { hook, .. } => hook.deadline(),
@@ -211,6 +220,7 @@ impl Machine {
             | Phase::Killed { live, .. }
             | Phase::Stuck { live, .. } => Some(live.run),
             Phase::Waiting { .. }
+            | Phase::Claiming { .. }
             | Phase::PreStart { .. }
             | Phase::Clearing { .. }
             | Phase::PostStop { .. }

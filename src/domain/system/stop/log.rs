@@ -124,6 +124,7 @@ pub(super) struct Frame {
 fn stops(phase: PhaseKind) -> bool {
     match phase {
         PhaseKind::Waiting
+        | PhaseKind::Claiming
         | PhaseKind::PreStart
         | PhaseKind::PostStop
         | PhaseKind::Backoff

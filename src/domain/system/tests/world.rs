@@ -23,6 +23,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::system::{Config, Outcome, System};
 use crate::domain::time::{Mono, Now, Wall};
 
+pub(crate) mod claims;
 mod servers;
 mod watch;
 
@@ -111,6 +112,7 @@ pub(crate) struct World {
     ending: bool,
     stopping: bool,
     servers: Servers,
+    claims: claims::Claims,
     shown: Arc<Snapshot>,
     quiet: bool,
     watched: bool,
@@ -150,6 +152,7 @@ impl World {
             ending: false,
             stopping: false,
             servers: Servers::default(),
+            claims: claims::Claims::default(),
             shown: Arc::default(),
             quiet: false,
             watched: false,
@@ -346,6 +349,9 @@ impl World {
             } => self.deliver(run, signal, target),
             Effect::Request { run, request, .. } => self.answer(run, &request),
             Effect::ListenNotify { .. } | Effect::Reload => {}
+            Effect::Claim { run, once } => self.claimed(run, &once),
+            Effect::ClaimEnded { run, success } => self.claim_over(run, Some(success)),
+            Effect::Withdraw { run } => self.claim_over(run, None),
             Effect::Relog { label, .. } => self.say(&format!("{label} is logged otherwise")),
             Effect::WriteState { name, content } => {
                 let before = self.seen.files.get(&name).map(|(_, text)| millis(text));
@@ -583,6 +589,7 @@ pub(crate) fn service(name: &str) -> Process {
             max_unavailable: 1,
             ..UpdateRule::default()
         },
+        once: None,
         desired: 1,
         instances: vec![instance(name, 0)],
     }

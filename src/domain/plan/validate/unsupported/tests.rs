@@ -11,16 +11,6 @@ const USES: &[(&str, &str, &str)] = &[
         "cronProcesses: [{name: c, command: [a], schedule: '@daily'}]",
         "spec.cronProcesses",
     ),
-    (
-        "spec.initProcesses[].scope",
-        "initProcesses: [{name: i, command: [a], scope: Set}]",
-        "spec.initProcesses[0].scope",
-    ),
-    (
-        "spec.initProcesses[].runKey",
-        "initProcesses: [{name: i, command: [a], runKey: k}]",
-        "spec.initProcesses[0].runKey",
-    ),
     ("spec.processes[].maxMemory", "PROCESS maxMemory: 1Gi", ""),
     ("spec.processes[].phpFpm", "PROCESS phpFpm: {}", ""),
     (
