@@ -36,7 +36,7 @@ fn words(problems: &[Problem]) -> Vec<(String, String, Option<String>)> {
     let all = problems.iter().map(|problem| {
         let path = problem.path.to_string();
         let help = problem.help.clone();
-        let message = problem.message.to_string();
+        let message = problem.message.clone();
         let message = message.split(", at 1:").next().unwrap().to_owned();
         (path, message, help)
     });

@@ -207,12 +207,13 @@ pub(super) async fn refuse(desk: &mut Desk, wiring: &Wiring, why: &str) {
             tell(desk, wiring, run, news).await;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Nobody looks after the claims of an earlier life of this thread any more.
 async fn abandon(desk: &mut Desk, wiring: &Wiring, why: &str) {
-    for (run, granted) in std::mem::take(&mut *open(desk)) {
+    let left = std::mem::take(&mut *open(desk));
+    for (run, granted) in left {
         let news = if granted {
             News::Lost
         } else {
@@ -239,4 +240,31 @@ async fn tell(desk: &Desk, wiring: &Wiring, run: RunId, news: News) {
 fn open(desk: &Desk) -> std::sync::MutexGuard<'_, BTreeMap<RunId, bool>> {
     // Nothing is left half done under this lock.
     desk.open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::{Fake, refused, run};
+
+    #[test]
+    fn claims_of_a_life_that_ended_badly_are_lost_or_refused() {
+        run(async {
+            let mut fake = Fake::new(|_| refused(403, "nobody asks"));
+            let (_orders, mut desk) = desk();
+            open(&desk).insert(RunId(1), true);
+            open(&desk).insert(RunId(2), false);
+            abandon(&mut desk, &fake.wiring, "internal error").await;
+            let mut told = Vec::new();
+            while let Some(message) = fake.message() {
+                if let Some(Event::Claim { run, news }) = message.event {
+                    told.push((run, news));
+                }
+            }
+            let why = Refusal::Denied("internal error".to_owned());
+            let expected = [(RunId(1), News::Lost), (RunId(2), News::Refused(why))];
+            assert_eq!(told, expected);
+            assert!(open(&desk).is_empty());
+        });
+    }
 }

@@ -86,7 +86,7 @@ pub(super) struct Fake {
     pub(super) access: Access,
     pub(super) wiring: Wiring,
     pub(super) me: Identity,
-    #[expect(dead_code, reason = "their other ends are in use")]
+    /// Their other ends are in use.
     ends: (watch::Sender<Arc<Snapshot>>, mpsc::Receiver<Message>),
     pub(super) token: tempfile::NamedTempFile,
     seen: Arc<Seen>,
@@ -185,6 +185,11 @@ impl Fake {
             token,
             seen,
         }
+    }
+
+    /// What the engine was told next.
+    pub(super) fn message(&mut self) -> Option<Message> {
+        self.ends.1.try_recv().ok()
     }
 
     pub(super) fn asked(&self) -> Vec<Asked> {

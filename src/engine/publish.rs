@@ -47,12 +47,12 @@ pub fn record(fact: Fact) -> Record {
         | Fact::Exited { .. }
         | Fact::RestartScheduled { .. }
         | Fact::Completed { .. }
-        | Fact::DoneElsewhere { .. }
-        | Fact::ClaimLost { .. }
-        | Fact::ClaimUnrecorded { .. }
         | Fact::FailedForGood { .. }
         | Fact::StillWaiting { .. }
         | Fact::ActiveDeadlineExceeded { .. } => of_a_run(fact),
+        Fact::DoneElsewhere { .. } | Fact::ClaimLost { .. } | Fact::ClaimUnrecorded { .. } => {
+            of_a_claim(fact)
+        }
         Fact::ProbeFailing { .. }
         | Fact::BecameReady { .. }
         | Fact::BecameUnready { .. }
@@ -251,24 +251,6 @@ fn of_a_run(fact: Fact) -> Record {
             ],
         ),
         Fact::Completed { label } => about(Level::Info, label, "completed".to_owned(), Vec::new()),
-        Fact::DoneElsewhere { label } => about(
-            Level::Info,
-            label,
-            "not run: it has succeeded in another pod".to_owned(),
-            Vec::new(),
-        ),
-        Fact::ClaimLost { label } => about(
-            Level::Error,
-            label,
-            "stopped: its claim could not be renewed, and another pod may run it".to_owned(),
-            Vec::new(),
-        ),
-        Fact::ClaimUnrecorded { label } => about(
-            Level::Warn,
-            label,
-            "its success could not be written: another pod runs it again".to_owned(),
-            Vec::new(),
-        ),
         Fact::FailedForGood { label, why } => about(
             Level::Error,
             label,
@@ -285,6 +267,30 @@ fn of_a_run(fact: Fact) -> Record {
             Level::Warn,
             label,
             format!("ran longer than activeDeadlineSeconds {}", limit.as_secs()),
+            Vec::new(),
+        ),
+        _ => unworded(),
+    }
+}
+
+fn of_a_claim(fact: Fact) -> Record {
+    match fact {
+        Fact::DoneElsewhere { label } => about(
+            Level::Info,
+            label,
+            "not run: it has succeeded in another pod".to_owned(),
+            Vec::new(),
+        ),
+        Fact::ClaimLost { label } => about(
+            Level::Error,
+            label,
+            "stopped: its claim could not be renewed, and another pod may run it".to_owned(),
+            Vec::new(),
+        ),
+        Fact::ClaimUnrecorded { label } => about(
+            Level::Warn,
+            label,
+            "its success could not be written: another pod runs it again".to_owned(),
             Vec::new(),
         ),
         _ => unworded(),

@@ -156,15 +156,12 @@ impl Machine {
         if let Some(hook) = self.hook_mut() {
             hook.cut(cx);
         }
-        match &self.phase {
-            Phase::PostStop { ended, .. } => {
-                let ended = *ended;
-                self.decide(ended, me, cx);
-            }
-            _ => {
-                self.end_claim(false, cx);
-                self.phase = Phase::Stopped;
-            }
+        if let Phase::PostStop { ended, .. } = &self.phase {
+            let ended = *ended;
+            self.decide(ended, me, cx);
+        } else {
+            self.end_claim(false, cx);
+            self.phase = Phase::Stopped;
         }
     }
 
