@@ -1,6 +1,7 @@
 //! Init processes that run once over all pods of the set.
 
 use expect_test::expect;
+use proptest::prelude::*;
 
 use super::world::claims::Told;
 use super::world::{Set, World, hook, init, secs, service, set};
@@ -248,4 +249,95 @@ fn what_depends_on_it_starts_when_it_is_done_elsewhere() {
         002.000 spawn web-0
     "#]]
     .assert_eq(&run(world, 60.0));
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    prop_oneof![
+        3 => (1.0f64..60.0, 0.0f64..20.0).prop_map(|(stop, more)| Told::Granted(stop, stop + more)),
+        3 => (1.0f64..60.0, 0.0f64..20.0).prop_map(|(stop, more)| Told::Renewed(stop, stop + more)),
+        1 => Just(Told::Lost),
+        1 => Just(Told::Done),
+        1 => Just(Told::TooLong),
+        1 => Just(Told::Denied),
+    ]
+}
+
+/// As a claim answers: refused or done at first or never, and renewed only once granted; each renewal is for longer.
+fn script(raw: Vec<(f64, Told)>) -> Vec<(f64, Told)> {
+    let (mut at, mut granted, mut script) = (0.0, false, Vec::new());
+    for (after, told) in raw {
+        at += after;
+        match (told, granted) {
+            (Told::Granted(..), false) => granted = true,
+            (Told::Renewed(..) | Told::Lost, true) => {}
+            (Told::Done | Told::TooLong | Told::Denied, false) => {
+                script.push((at, told));
+                return script;
+            }
+            _ => continue,
+        }
+        script.push((at, told));
+        if matches!(told, Told::Lost) {
+            return script;
+        }
+    }
+    script
+}
+
+fn lived() -> impl Strategy<Value = super::world::Behaviour> {
+    (
+        prop_oneof![9 => Just(0), 1 => Just(2)],
+        prop_oneof![4 => 0.0f64..1.0, 1 => 0.0f64..200.0],
+        prop::option::of((0.0f64..60.0, 0u8..2)),
+        prop::option::of(0.0f64..60.0),
+        prop_oneof![3 => Just(0u32), 1 => 1u32..3],
+        prop::option::of(0.0f64..10.0),
+    )
+        .prop_map(
+            |(exec_errno, exec, life, stops_in, leaves, left)| super::world::Behaviour {
+                exec_errno,
+                // One that fails does so at once: in this world no KILL can hasten it.
+                exec_after: secs(if exec_errno == 0 { exec } else { 0.0 }),
+                life: life.map(|(time, code)| (secs(time), code)),
+                stops_in: stops_in.map(secs),
+                leaves,
+                left_stop_in: left.map(secs),
+                immortal: false,
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_nothing_runs_that_is_not_granted_and_every_claim_ends(
+        scripts in prop::collection::vec(prop::collection::vec((0.0f64..40.0, told()), 0..6), 1..5),
+        behaviour in lived(),
+        (pre_start, pre_stop, post_stop) in any::<(bool, bool, bool)>(),
+        grace in prop::option::of(0.0f64..60.0),
+        stop_at in 0.0f64..300.0,
+    ) {
+        let each = |wanted: bool, name: &str| wanted.then(|| hook(name, 30.0, FailurePolicy::Fail));
+        let hooks = InstanceHooks {
+            pre_start: each(pre_start, "a"),
+            pre_stop: each(pre_stop, "b"),
+            post_stop: each(post_stop, "c"),
+            ..InstanceHooks::default()
+        };
+        let mut migrate = init("migrate").once(LEASE).with_hooks(&hooks);
+        migrate.restart.policy = crate::domain::plan::RestartPolicy::OnFailure;
+        migrate.stop.grace = grace.map(secs);
+        let mut world = set(vec![migrate, service("web")]).grace(60.0).world();
+        world = world.child("migrate", behaviour);
+        for raw in scripts {
+            world = world.claim(LEASE, &script(raw));
+        }
+        world.signal(stop_at, Signal::TERM);
+        world.run_until(1e4);
+        let (broken, open) = world.broken_claims();
+        prop_assert!(broken.is_empty(), "{broken:?}\n{}", world.trace);
+        prop_assert_eq!(open, 0, "claims that nobody ended:\n{}", world.trace);
+        prop_assert!(world.outcome.is_some(), "no end:\n{}", world.trace);
+    }
 }

@@ -243,6 +243,7 @@ impl World {
     }
 
     fn step(&mut self, event: Event) {
+        self.watch_claims(&event);
         self.stopping |= matches!(&event, Event::Signal(signal) if *signal == Signal::TERM);
         if let Event::Exited { run, left, .. } = &event {
             // A child that was killed in the meantime died once.

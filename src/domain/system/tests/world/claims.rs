@@ -9,6 +9,7 @@ use crate::domain::claim::{News, Refusal, RunKey, Term};
 use crate::domain::event::Event;
 use crate::domain::id::RunId;
 use crate::domain::plan::{Once, Process};
+use crate::domain::time::Mono;
 
 /// What becomes of a claim.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +29,16 @@ pub(crate) enum Told {
 pub(super) struct Claims {
     scripts: BTreeMap<String, VecDeque<Vec<(f64, Told)>>>,
     leases: BTreeMap<RunId, Arc<str>>,
+    /// Something is claimed here.
+    any: bool,
+    /// Of the claim that is granted.
+    kill_at: Option<Mono>,
+    /// What broke a promise.
+    broken: Vec<String>,
 }
+
+/// Who runs once in these tests.
+const NAME: &str = "migrate-0";
 
 impl World {
     /// The next claim of this Lease is answered so, each after so many seconds.
@@ -40,6 +50,7 @@ impl World {
 
     pub(super) fn claimed(&mut self, run: RunId, once: &Once) {
         self.say(&format!("claim {}", once.lease));
+        self.claims.any = true;
         self.claims.leases.insert(run, Arc::clone(&once.lease));
         let scripts = self.claims.scripts.get_mut(&*once.lease);
         let script = scripts.and_then(VecDeque::pop_front);
@@ -64,7 +75,42 @@ impl World {
         }
     }
 
+    /// Before an event: nobody runs who may not.
+    pub(super) fn watch_claims(&mut self, event: &Event) {
+        let runs = self.children.values().any(|child| child.name == NAME);
+        let over = |kill_at: Option<Mono>| kill_at.is_none_or(|kill_at| kill_at < self.now);
+        if runs && self.claims.any && over(self.claims.kill_at) {
+            self.claims
+                .broken
+                .push(format!("it runs at {:?}", self.now));
+        }
+        if let Event::Claim { run, news } = event
+            && self.claims.leases.contains_key(run)
+        {
+            match news {
+                News::Granted(term) | News::Renewed(term) => {
+                    self.claims.kill_at = Some(term.kill_at)
+                }
+                News::Done | News::Refused(_) => {
+                    self.claims.leases.remove(run);
+                }
+                News::Lost | News::Recorded | News::Unrecorded => {}
+            }
+        }
+    }
+
+    /// What broke a promise, and the claims that nobody ended.
+    pub(crate) fn broken_claims(&self) -> (&[String], usize) {
+        (&self.claims.broken, self.claims.leases.len())
+    }
+
     pub(super) fn claim_over(&mut self, run: RunId, success: Option<bool>) {
+        if self.children.values().any(|child| child.name == NAME) {
+            self.claims
+                .broken
+                .push("it runs when its claim ends".to_owned());
+        }
+        self.claims.kill_at = None;
         let lease = self.claims.leases.remove(&run);
         let lease = lease.expect("a claim ends once, and only one that was made");
         let how = match success {
