@@ -193,3 +193,153 @@ fn a_stop_that_does_not_fit_is_an_error_against_a_given_grace() {
         "#]],
     );
 }
+
+/// Probes as `kubectl get pod -o yaml` prints them, with all that the API server adds.
+const OF_A_POD: &str = "\
+apiVersion: podinit.dev/v1alpha1
+kind: ProcessSet
+metadata: {name: shop}
+spec:
+  processes:
+    - name: web
+      command: [sleep, infinity]
+      livenessProbe:
+        failureThreshold: 3
+        httpGet:
+          httpHeaders:
+          - name: X-Probe
+            value: \"1\"
+          path: healthz
+          port: 8080
+          scheme: HTTP
+        initialDelaySeconds: 5
+        periodSeconds: 10
+        successThreshold: 1
+        terminationGracePeriodSeconds: 20
+        timeoutSeconds: 1
+      readinessProbe:
+        failureThreshold: 3
+        grpc:
+          port: 50051
+          service: \"\"
+        periodSeconds: 10
+        successThreshold: 2
+        timeoutSeconds: 1
+      startupProbe:
+        exec:
+          command:
+          - cat
+          - /tmp/healthy
+        failureThreshold: 30
+        periodSeconds: 10
+        successThreshold: 1
+        timeoutSeconds: 1
+    - name: db
+      command: [sleep, infinity]
+      readinessProbe:
+        failureThreshold: 3
+        periodSeconds: 10
+        successThreshold: 1
+        tcpSocket:
+          port: 3306
+        timeoutSeconds: 1
+";
+
+#[test]
+fn probes_of_a_pod_are_taken_as_they_are() {
+    let dir = files();
+    std::fs::write(dir.path().join("pod.yaml"), OF_A_POD).unwrap();
+    check(
+        dir.path(),
+        &["pod.yaml"],
+        0,
+        &expect![[r#"
+        pod.yaml: valid: shop with 2 processes
+    "#]],
+    );
+    // But for names of ports, which only the container knows.
+    let named = OF_A_POD.replace("port: 8080", "port: http");
+    std::fs::write(dir.path().join("pod.yaml"), named).unwrap();
+    check(
+        dir.path(),
+        &["pod.yaml"],
+        65,
+        &expect![[r#"
+        pod.yaml:15:17: spec.processes[0].livenessProbe.httpGet.port: expected an integer from 1 to 65535, found "http"
+          15 |           port: http
+             |                 ^
+          help: named ports belong to the container: write the number
+        pod.yaml: 1 error
+    "#]],
+    );
+}
+
+#[test]
+fn what_people_get_wrong_about_health_and_stops_is_said_clearly() {
+    let dir = files();
+    let write = |name: &str, spec: &str| {
+        let head =
+            "apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {name: shop}\nspec:\n";
+        std::fs::write(dir.path().join(name), format!("{head}{spec}")).unwrap();
+    };
+    write(
+        "shape.yaml",
+        "  processes:
+    - name: web
+      command: [a]
+      livenessProbe: {exec: {command: [b]}, tcpSocket: {port: 80}}
+      readinessProbe: {httpGet: {port: 70000}}
+",
+    );
+    check(
+        dir.path(),
+        &["shape.yaml"],
+        65,
+        &expect![[r#"
+        shape.yaml:8:7: spec.processes[0].livenessProbe: expected exactly one of exec, httpGet, tcpSocket, grpc, fastCgi, notify, found exec and tcpSocket
+          8 |       livenessProbe: {exec: {command: [b]}, tcpSocket: {port: 80}}
+            |       ^
+        shape.yaml:9:40: spec.processes[0].readinessProbe.httpGet.port: expected an integer from 1 to 65535, found `70000`
+          9 |       readinessProbe: {httpGet: {port: 70000}}
+            |                                        ^
+        shape.yaml: 2 errors
+    "#]],
+    );
+    let rules = "  shutdown: {drain: 11s}
+  processes:
+    - {name: web, command: [a], dependsOn: [{name: queue}]}
+    - {name: queue, command: [a], traffic: Background}
+";
+    write(
+        "rules.yaml",
+        &format!("  terminationGracePeriodSeconds: 10\n{rules}"),
+    );
+    check(
+        dir.path(),
+        &["rules.yaml"],
+        65,
+        &expect![[r#"
+        rules.yaml:6:21: spec.shutdown.drain: 11s is over terminationGracePeriodSeconds, which is 10
+          6 |   shutdown: {drain: 11s}
+            |                     ^
+        rules.yaml:8:52: spec.processes[0].dependsOn[0].name: `web` is Serving and `queue` is Background: Background processes stop first, while this one still needs it
+          8 |     - {name: web, command: [a], dependsOn: [{name: queue}]}
+            |                                                    ^
+          help: make `queue` Serving, or `web` Background
+        rules.yaml: 2 errors
+    "#]],
+    );
+    write("drain.yaml", &rules.replace(", traffic: Background", ""));
+    check(
+        dir.path(),
+        &["--grace", "10", "drain.yaml"],
+        65,
+        &expect![[r#"
+            drain.yaml:5:21: spec.shutdown.drain: 11s is over --grace 10; the longest chain of the stop needs 13s: drain 11s + web 1s + queue 1s
+              5 |   shutdown: {drain: 11s}
+                |                     ^
+              help: raise the pod's terminationGracePeriodSeconds to at least 15, or lower shutdown.drain, which is 11s
+            drain.yaml: 1 error
+        "#]],
+    );
+}

@@ -93,10 +93,7 @@ impl Fit {
         {
             // `validate` has compared it with the spec's own.
             let known = matches!(self.grace, Grace::Spec(_));
-            return (!known).then(|| {
-                let message = format!("{written} is over {}", self.grace.in_words());
-                self.new_problem(FieldPath::spec().key("shutdown").key("drain"), message)
-            });
+            return (!known).then(|| self.drain_over_grace(&written.to_string()));
         }
         if self.timeline.fits {
             return None;
@@ -118,6 +115,20 @@ impl Fit {
         };
         let help = self.help(largest, spec.shutdown.drain.is_none());
         Some(self.new_problem(path, message).maybe_help(help))
+    }
+
+    /// The whole chain is named here too: a drain that is only just short enough would lead to the next error.
+    fn drain_over_grace(&self, written: &str) -> Problem {
+        let path = FieldPath::spec().key("shutdown").key("drain");
+        let message = format!("{written} is over {}", self.grace.in_words());
+        if self.timeline.at_once || self.timeline.fits {
+            return self.new_problem(path, message);
+        }
+        let needed = seconds(self.timeline.needed);
+        let chain = self.chain();
+        let message = format!("{message}; the longest chain of the stop needs {needed}s: {chain}");
+        let help = self.help(self.largest(), false);
+        self.new_problem(path, message).maybe_help(help)
     }
 
     fn new_problem(&self, path: FieldPath, message: String) -> Problem {

@@ -109,6 +109,11 @@ impl Count {
         self.started == self.desired
     }
 
+    /// Every instance started, now or before, but for those that failed for good.
+    pub fn all_started_or_failed(&self) -> bool {
+        self.started + self.failed == self.desired
+    }
+
     /// As many instances are ready as are wanted.
     pub fn all_ready(&self) -> bool {
         self.ready + self.spare >= self.desired

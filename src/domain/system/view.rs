@@ -88,7 +88,11 @@ impl System {
         // Not so in a stop, which ends init processes too: what has started by then was shown before.
         let init_done = self.stage == Stage::Main;
         let stopping = self.stop.as_ref().map(|stop| stop.cause.to_string().into());
-        let started = init_done && self.serving_all(|count, _| count.all_started());
+        let started = init_done
+            && self.serving_all(|count, process| match process.on_failure {
+                OnFailure::Ignore => count.all_started_or_failed(),
+                OnFailure::ExitSet | OnFailure::MarkUnready => count.all_started(),
+            });
         let ready = stopping.is_none() && !self.changes.holds_back() && self.pod_is_ready();
         self.view.otherwise = false;
         self.view.changed.clear();

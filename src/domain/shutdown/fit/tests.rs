@@ -60,12 +60,23 @@ fn the_longest_chain_is_named() {
         (
             "shutdown: {drain: 40s}\nprocesses: [{name: a, command: [a]}]".to_owned(),
             Some(30),
+            "spec.shutdown.drain: 40s is over --grace 30; the longest chain of the stop needs 41s: drain 40s + a 1s\n  help: raise the pod's terminationGracePeriodSeconds to at least 43, or lower shutdown.drain, which is 40s",
+        ),
+        // No drain is made then, so there is no chain to speak of.
+        (
+            "shutdown: {drain: 40s}\nprocesses: [{name: a, command: [a]}]".to_owned(),
+            Some(2),
+            "spec.shutdown.drain: 40s is over --grace 2",
+        ),
+        (
+            format!("shutdown: {{drain: 40s}}\n{background}"),
+            Some(30),
             "spec.shutdown.drain: 40s is over --grace 30",
         ),
         (
             "shutdown: {drain: 40s}\nprocesses: [{name: a, command: [a]}]".to_owned(),
             None,
-            "warning: spec.shutdown.drain: 40s is over the 30s of a Pod that says nothing",
+            "warning: spec.shutdown.drain: 40s is over the 30s of a Pod that says nothing; the longest chain of the stop needs 41s: drain 40s + a 1s\n  help: raise the pod's terminationGracePeriodSeconds to at least 43, or lower shutdown.drain, which is 40s",
         ),
         (
             "processes: [{name: a, command: [a], terminationGracePeriodSeconds: 86400}]".to_owned(),

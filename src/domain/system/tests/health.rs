@@ -197,6 +197,25 @@ fn who_decides_whether_the_pod_is_ready() {
     }
 }
 
+/// What is to be ignored must not keep the kubelet's startup probe from passing either.
+#[test]
+fn who_decides_whether_the_pod_has_started() {
+    let cannot = Behaviour {
+        exec_errno: 2,
+        ..Behaviour::default()
+    };
+    for (on_failure, want) in [(OnFailure::Ignore, true), (OnFailure::MarkUnready, false)] {
+        let mut app = service("app").never().replicas(2);
+        app.on_failure = on_failure;
+        let mut world = set(vec![app, service("other")])
+            .world()
+            .child("app", cannot.clone());
+        world.run_until(5.0);
+        assert_eq!(world.snapshot().started, want, "{on_failure:?}");
+        assert_eq!(ready(&mut world), want, "{on_failure:?}");
+    }
+}
+
 #[test]
 fn what_has_completed_counts_as_started_and_ready() {
     let mut world = set(vec![service("once").never(), service("app")])

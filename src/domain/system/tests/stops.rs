@@ -204,19 +204,23 @@ impl Pod {
         self.grace <= 2000
     }
 
-    /// By when everything must be dead, counting only what was known before the end.
-    fn t_kill(&self, ended: Mono) -> Mono {
-        let deadlines = |grace| Deadlines::new(after(Duration::ZERO), grace, TAIL, Duration::ZERO);
-        let mut known = self.deadlines.clone();
-        known.sort_unstable();
-        let mut t_kill = deadlines(ms(self.grace)).t_kill;
-        for (at, end) in known {
+    /// By when everything must be dead, as it was known from t0 on and after each deadline that was told before the end:
+    /// since when, and what.
+    fn t_kills(&self, ended: Mono) -> Vec<(Mono, Mono)> {
+        let t0 = after(Duration::ZERO);
+        let of = |grace| Deadlines::new(t0, grace, TAIL, Duration::ZERO).t_kill;
+        let mut told = self.deadlines.clone();
+        told.sort_unstable();
+        let mut t_kill = of(ms(self.grace));
+        let mut known = vec![(t0, t_kill)];
+        for (at, end) in told {
             let at = after(ms(at));
-            if at < ended && at < t_kill {
-                t_kill = t_kill.min(deadlines(ms(end)).t_kill).max(at);
+            if at <= ended && at < t_kill {
+                t_kill = t_kill.min(of(ms(end))).max(at);
+                known.push((at, t_kill));
             }
         }
-        t_kill
+        known
     }
 
     /// Stages with a claim on the longest chain, as they are at t0.
@@ -240,6 +244,8 @@ struct Life<'a> {
     world: &'a World,
     report: &'a StopReport,
     t_kill: Mono,
+    /// What each stage was promised at least, by the shortest budget that it was ever planned with.
+    floor: Duration,
 }
 
 fn near(a: Mono, b: Mono) -> bool {
@@ -308,10 +314,11 @@ impl Life<'_> {
             } else {
                 self.check_turn(at)?;
             }
-            if self.pod.deadlines.is_empty() {
-                self.check_share(at)?;
-            }
+            self.check_share(at)?;
         }
+        self.check_set_hooks()?;
+        let by_deadline = self.report.instances.iter().any(|one| one.by_deadline);
+        prop_assert_eq!(self.report.code == 124, by_deadline, "{}", self.report.code);
         if let Some(drain) = self.report.drain {
             let whole = !self.report.claims_cut && !self.report.shortened;
             prop_assert!(drain.took <= drain.planned);
@@ -350,6 +357,13 @@ impl Life<'_> {
     /// Nobody is asked before its turn, and nobody waits once it has come.
     fn check_turn(&self, at: usize) -> Result<(), TestCaseError> {
         let turn = self.turn(at);
+        // Its preStop hook is a stage too.
+        if let Some(began) = self.began(&format!("hook-{}", name(at))) {
+            prop_assert!(
+                near(began, turn),
+                "the hook of p{at} begins at {began:?}, its turn is at {turn:?}"
+            );
+        }
         let Some(signalled) = self.signalled(at) else {
             return Ok(());
         };
@@ -383,8 +397,7 @@ impl Life<'_> {
             prop_assert!(got + ms(1) >= want, "p{at} got {got:?} of {want:?}");
             return Ok(());
         }
-        let floor = self.report.budget / self.pod.longest() as u32;
-        let least = ms(500).min(floor).min(grace.unwrap_or(ms(500)));
+        let least = self.floor.min(grace.unwrap_or(ms(500)));
         prop_assert!(
             got + ms(1) >= least,
             "p{at} got {got:?}, less than {least:?}"
@@ -394,6 +407,34 @@ impl Life<'_> {
                 near(killed, signalled + grace),
                 "p{at} got {got:?} of {grace:?}"
             );
+        }
+        Ok(())
+    }
+}
+
+impl Life<'_> {
+    fn began(&self, hook: &str) -> Option<Mono> {
+        self.world.seen.began.get(hook).copied()
+    }
+
+    /// One after the other, from t0 on, and none is cut that would fit.
+    fn check_set_hooks(&self) -> Result<(), TestCaseError> {
+        let mut before = after(Duration::ZERO);
+        for (at, (timeout, _)) in self.pod.hooks.iter().enumerate() {
+            let hook = format!("hook-s{at}");
+            let Some(began) = self.began(&hook) else {
+                continue;
+            };
+            prop_assert!(!self.pod.at_once(), "there is no time for {hook}");
+            prop_assert!(
+                near(began, before),
+                "{hook} begins at {began:?}, not {before:?}"
+            );
+            before = self.hook_ended(&hook).unwrap_or(before);
+            let fits = !self.report.claims_cut && before < self.t_kill;
+            if let (Some(killed), true) = (Self::time_of(&self.world.seen.killed, &hook), fits) {
+                prop_assert!(near(killed, began + ms(*timeout)), "{hook} is cut");
+            }
         }
         Ok(())
     }
@@ -416,11 +457,15 @@ fn check(pod: &Pod) -> Result<(), TestCaseError> {
     let latest = (pod.deadlines.iter()).map(|(at, _)| after(ms(*at))).max();
     let end = end.max(latest.unwrap_or(Mono::ZERO));
     prop_assert!(world.now <= end, "over at {:?}, not by {end:?}", world.now);
+    let known = pod.t_kills(world.now);
+    let longest = pod.longest() as u32;
+    let floors = (known.iter()).map(|(since, t_kill)| t_kill.since(*since) / longest);
     let life = Life {
         pod,
         world: &world,
         report,
-        t_kill: pod.t_kill(world.now),
+        t_kill: known.last().map_or(Mono::ZERO, |(_, t_kill)| *t_kill),
+        floor: floors.fold(ms(500), Duration::min),
     };
     life.check()
 }

@@ -87,6 +87,8 @@ pub(crate) struct Seen {
     pub lengthened: u32,
     /// Runs begun, by instance.
     pub spawned: BTreeMap<String, u32>,
+    /// When the last of them began.
+    pub began: BTreeMap<String, Mono>,
     /// Two live leaders of one instance at a time.
     pub doubles: u32,
     /// Spawns after the first stop request.
@@ -387,6 +389,7 @@ impl World {
         self.seen.doubles += u32::from(live);
         self.seen.spawned_in_stop += u32::from(self.stopping && !name.contains("hook"));
         *self.seen.spawned.entry(name.clone()).or_default() += 1;
+        self.seen.began.insert(name.clone(), self.now);
         self.seen.signalled.remove(&name);
         if behaviour.exec_errno != 0 {
             let failure = SpawnFailure {
