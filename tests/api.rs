@@ -440,26 +440,28 @@ fn what_a_person_must_know_is_an_event_of_the_pod_and_of_the_set() {
     let pod = cluster.pod(&namespace, "web-1", RULES);
     let podinit = pod.podinit(&["--processset", "web"]).start();
     podinit.wait_for("up", says("up"));
-    let described = |kind: &str, name: &str, part: &str| {
-        within(SOON, part, || {
-            let told = cluster.kubectl(&["describe", kind, "-n", &namespace, name]);
-            let mut lines = told.lines().map(str::to_owned);
-            lines.find(|line| line.contains(part))
-        })
+    let described = |kind: &str, reason: &str, part: &str| {
+        cluster.wait_event(&namespace, kind, reason);
+        let name = if kind == "Pod" { "web-1" } else { "web" };
+        let told = cluster.kubectl(&["describe", kind, "-n", &namespace, name]);
+        let line = told.lines().find(|line| line.contains(part));
+        line.unwrap_or_else(|| panic!("no {part}: {told}"))
+            .to_owned()
     };
-    let line = described("pod", "web-1", "BackOff");
+    let line = described("Pod", "BackOff", "BackOff");
     assert!(line.contains("Warning"), "{line}");
     assert!(line.contains("b-0: exit code 3; restarting"), "{line}");
     assert!(line.contains("podinit.dev/podinit"), "{line}");
-    described("pod", "web-1", "b-0: failed for good: exit code 3");
-    described("pset", "web", "in 1 pods a process failed for good");
+    described("Pod", "Failed", "b-0: failed for good: exit code 3");
+    let degraded = "in 1 pods a process failed for good";
+    described("ProcessSet", "Degraded", degraded);
     // A cycle is beyond what CEL can say.
     let cycle = "  processes:\n    - {name: a, command: [x], dependsOn: [{name: b}]}\n    - {name: b, command: [x], dependsOn: [{name: a}]}";
     cluster.apply(&namespace, &set("web", cycle));
-    described("pod", "web-1", "FailedUpdate");
-    described("pset", "web", "FailedUpdate");
+    described("Pod", "FailedUpdate", "cycle");
+    described("ProcessSet", "FailedUpdate", "cycle");
     assert_eq!(podinit.stop().code, 0);
-    described("pod", "web-1", "stopping on SIGTERM");
+    described("Pod", "Stopping", "stopping on SIGTERM");
     let events = cluster.json(&["get", "events.events.k8s.io", "-n", &namespace]);
     let events = events["items"].as_array().unwrap();
     assert!(

@@ -18,11 +18,11 @@ const PIPE_BYTES: libc::c_int = 256 * 1024;
 
 /// Both ends of a run's log pipes, ours for its life. The read ends: should the logs thread start anew, no child gets a
 /// PIPE signal. The write ends: else the pipes' end of file would wake the logs thread while the run is dying, and both
-/// would stand between its death and the next run.
+/// would stand between its death and the next run. With many runs descriptors count for more: then only the child has them.
 #[derive(Debug)]
 pub(super) struct LogEnds {
     pipes: LogPipes,
-    writers: Writers,
+    writers: Option<Writers>,
 }
 
 /// Write ends, for the child.
@@ -44,7 +44,11 @@ impl Writers {
 impl LogEnds {
     /// Makes both pipes. `roomy` asks for large ones: an unprivileged user gets only so many before the kernel makes all
     /// further ones tiny (fs.pipe-user-pages-soft), so only the first runs do.
-    pub(super) fn make(owner: Option<&Identity>, roomy: bool) -> Result<LogEnds, SpawnFailure> {
+    /// Then the write ends are kept, too; else they are given out.
+    pub(super) fn make(
+        owner: Option<&Identity>,
+        roomy: bool,
+    ) -> Result<(LogEnds, Option<Writers>), SpawnFailure> {
         let make = || {
             let (read, write) = output_pipe(owner)?;
             if roomy {
@@ -54,16 +58,24 @@ impl LogEnds {
         };
         let (stdout, stdout_writer) = make()?;
         let (stderr, stderr_writer) = make()?;
-        Ok(LogEnds {
-            pipes: LogPipes {
-                stdout: Arc::new(stdout),
-                stderr: Arc::new(stderr),
-            },
-            writers: Writers {
-                stdout: stdout_writer,
-                stderr: Some(stderr_writer),
-            },
-        })
+        let pipes = LogPipes {
+            stdout: Arc::new(stdout),
+            stderr: Arc::new(stderr),
+        };
+        let writers = Writers {
+            stdout: stdout_writer,
+            stderr: Some(stderr_writer),
+        };
+        let (kept, given) = if roomy {
+            (Some(writers), None)
+        } else {
+            (None, Some(writers))
+        };
+        let ends = LogEnds {
+            pipes,
+            writers: kept,
+        };
+        Ok((ends, given))
     }
 
     /// For the logs thread.
@@ -71,9 +83,9 @@ impl LogEnds {
         self.pipes.clone()
     }
 
-    /// For the child.
-    pub(super) fn writers(&self) -> &Writers {
-        &self.writers
+    /// For the child, if they are kept.
+    pub(super) fn writers(&self) -> Option<&Writers> {
+        self.writers.as_ref()
     }
 }
 

@@ -4,7 +4,7 @@
 //! namespace that has the volume of the Pod's service account.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
@@ -311,6 +311,33 @@ impl Cluster {
         let (ok, text) = self.try_kubectl(args, None);
         assert!(ok, "kubectl {args:?}: {text}");
         text
+    }
+
+    /// Waits for an Event about such an object and with such a reason, by a watch: a loop of kubectls would have the CPU.
+    pub fn wait_event(&self, namespace: &str, kind: &str, reason: &str) {
+        let fields = format!("involvedObject.kind={kind},reason={reason}");
+        let mut watch = Command::new(self.program("kubectl"))
+            .args(["--server", &self.url(), "--request-timeout=60s"])
+            .arg("--certificate-authority")
+            .arg(self.path("ca.crt"))
+            .args(["--token", "admin-token", "--kubeconfig", "/dev/null"])
+            .args(["get", "events", "--watch", "-o", "name", "-n", namespace])
+            .args(["--field-selector", &fields])
+            .env("HOME", &self.dir.path)
+            .env_remove("KUBECONFIG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let output = BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line);
+        let _ = watch.kill();
+        watch.wait().unwrap();
+        assert!(
+            output.is_ok_and(|read| read > 0),
+            "no Event {reason} about a {kind} within a minute"
+        );
     }
 
     /// What kubectl says with the token of a Pod; whether it succeeded.

@@ -34,6 +34,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ),
     ("an_exec_that_hangs_is_given_up", hung),
     ("nothing_is_left_open_after_many_runs", many),
+    ("with_many_runs_each_has_fewer_descriptors", crowd),
 ];
 
 fn failures() {
@@ -328,6 +329,27 @@ fn hung() {
         kit.table.end_orphans(Signal::TERM);
         kit.childless().await;
         assert_eq!(kit.orphans_reaped(), 0);
+    });
+}
+
+/// A thousand runs fit into the usual limit of 4096.
+fn crowd() {
+    with_table(async |mut kit| {
+        let mut runs = Vec::new();
+        let mut each = Vec::new();
+        for _ in 0..80 {
+            let before = open_descriptors();
+            let run = kit.spawn(&command(&["sleep", "1000"]));
+            kit.spawned(run).await;
+            each.push(open_descriptors() - before);
+            runs.push(run);
+        }
+        assert_eq!(each[79], each[0] - 2, "{each:?}");
+        for run in runs {
+            kit.kill(run);
+            kit.exit_of(run).await;
+            kit.drop_output(run);
+        }
     });
 }
 

@@ -20,7 +20,7 @@ use crate::sys::poller::Ready;
 use super::kept::Kept;
 use super::{Boundary, Output, Phase, Run, SPAWN_LIMIT, Table};
 
-/// So many runs get large log pipes; the kernel's allowance for an unprivileged user is twice that.
+/// So many runs get large log pipes, and keep their write ends; the kernel's allowance for an unprivileged user is twice that.
 const ROOMY_RUNS: usize = 64;
 
 /// For so long at most we leave the CPU to a child: most have made their exec by then.
@@ -32,7 +32,7 @@ const NPROC: u32 = libc::RLIMIT_NPROC;
 /// The streams of a run that is being started.
 struct Streams {
     output: Output,
-    /// Of output that is kept.
+    /// Those that are the child's alone.
     writers: Option<Writers>,
 }
 
@@ -40,10 +40,10 @@ impl Streams {
     /// `None`: it gets ours.
     fn of_child(&self, stdin: &impl AsRawFd) -> Option<[RawFd; 3]> {
         let writers = match &self.output {
-            Output::Logged(ends) => Some(ends.writers()),
-            Output::Kept(_) | Output::Elsewhere => self.writers.as_ref(),
+            Output::Logged(ends) => ends.writers(),
+            Output::Kept(_) | Output::Elsewhere => None,
         };
-        let [stdout, stderr] = writers?.raw();
+        let [stdout, stderr] = writers.or(self.writers.as_ref())?.raw();
         Some([stdin.as_raw_fd(), stdout, stderr])
     }
 
@@ -154,10 +154,10 @@ impl Table {
                 writers: None,
             },
             Stdio::Logged => {
-                let ends = LogEnds::make(owner, self.runs.len() < ROOMY_RUNS)?;
+                let (ends, writers) = LogEnds::make(owner, self.runs.len() < ROOMY_RUNS)?;
                 Streams {
                     output: Output::Logged(ends),
-                    writers: None,
+                    writers,
                 }
             }
             Stdio::Kept => {
