@@ -169,7 +169,8 @@ pub(super) fn notices(before: Option<&ProcessSetStatus>, after: &ProcessSetStatu
     let failed = told("Progressing", ConditionStatus::False)
         .filter(|one| one.reason == "ProgressDeadlineExceeded");
     let refused = refused.map(|one| {
-        let note = format!("{}: {}", one.reason, one.message);
+        let problems = one.message.replace('\n', "; ");
+        let note = format!("{}: {problems}", one.reason);
         notice("FailedUpdate", "Updating", note)
     });
     let degraded = degraded.map(|one| notice("Degraded", "Running", one.message));

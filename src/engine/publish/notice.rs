@@ -47,6 +47,10 @@ pub fn notice(fact: &Fact) -> Option<Notice> {
                 format!("stopping on {why}: grace {}{drain}", Human(*grace)),
             )
         }
+        Fact::ChangeRefused(refusal) => {
+            let problems = refusal.message.replace('\n', "; ");
+            (None, format!("{}: {problems}", refusal.reason))
+        }
         other => {
             let record = record(other.clone());
             (record.label, record.message)
