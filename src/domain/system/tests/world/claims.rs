@@ -89,7 +89,7 @@ impl World {
         {
             match news {
                 News::Granted(term) | News::Renewed(term) => {
-                    self.claims.kill_at = Some(term.kill_at)
+                    self.claims.kill_at = Some(term.kill_at);
                 }
                 News::Done | News::Refused(_) => {
                     self.claims.leases.remove(run);
