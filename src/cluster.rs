@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use self::access::{Access, Identity};
@@ -213,6 +215,11 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
             }
         }
     );
+}
+
+/// A time as the API has it, with its microseconds.
+fn micro_time(at: Wall) -> Option<MicroTime> {
+    Timestamp::from_microsecond(at.0).ok().map(MicroTime)
 }
 
 /// A time as the API has it.

@@ -59,15 +59,6 @@ fn says(word: &str) -> impl Fn(&Line) -> bool + use<> {
     move |line| line.get("process") == "a" && line.get("message") == word
 }
 
-/// It has started so often, and no more. Its output may be there before podinit says so.
-fn started(podinit: &Podinit, instance: &str, times: usize) {
-    let is = |line: &Line| line.is_own(instance, "started");
-    podinit.wait_for_nth(&format!("{instance} started"), times, is);
-    let lines = podinit.lines();
-    let count = lines.iter().filter(|line| is(line)).count();
-    assert_eq!(count, times, "{instance}");
-}
-
 fn report(cluster: &Cluster, pod: &Pod<'_>) -> serde_json::Value {
     let name = format!("{}.main", pod.name);
     let args = [
@@ -230,8 +221,8 @@ fn a_pod_follows_its_set_and_reports() {
         (told["status"]["observedGeneration"] == 2 && told["status"]["ready"] == "3/3")
             .then_some(())
     });
-    started(&podinit, "a-0", 1);
-    started(&podinit, "b-0", 1);
+    podinit.has_started("a-0", 1);
+    podinit.has_started("b-0", 1);
     // What is deleted changes nothing.
     cluster.kubectl(&["delete", "pset", "-n", &namespace, "web"]);
     podinit.wait_for("it is said", |line| {
@@ -342,7 +333,7 @@ fn a_changed_process_is_restarted_alone_within_a_second() {
         took[4], took[8]
     );
     assert!(took[4] < Duration::from_secs(1), "{took:?}");
-    started(&podinit, "b-0", 1);
+    podinit.has_started("b-0", 1);
     assert_eq!(podinit.stop().code, 0);
 }
 
@@ -426,7 +417,7 @@ fn what_podinit_refuses_changes_nothing_and_is_a_condition() {
     });
     assert_eq!(accepted["observedGeneration"], 2);
     assert_eq!(accepted["reason"], "Invalid");
-    started(&podinit, "a-0", 1);
+    podinit.has_started("a-0", 1);
     assert_eq!(podinit.stop().code, 0);
 }
 
@@ -638,8 +629,8 @@ fn the_server_goes_away_and_nobody_notices() {
         "{:?}",
         back.elapsed()
     );
-    started(&podinit, "a-0", 1);
-    started(&podinit, "b-0", 1);
+    podinit.has_started("a-0", 1);
+    podinit.has_started("b-0", 1);
     // One that takes connections and says nothing.
     cluster.freeze(true);
     assert_eq!(podinit.stop().code, 0, "a stop waits for nobody");

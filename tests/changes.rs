@@ -55,15 +55,6 @@ fn says(word: &str) -> impl Fn(&Line) -> bool + use<> {
     move |line| line.get("process") == "a" && line.get("message") == word
 }
 
-/// It has started so often, and no more. Its output may be there before podinit says so.
-fn started(podinit: &Podinit, instance: &str, times: usize) {
-    let is = |line: &Line| line.is_own(instance, "started");
-    podinit.wait_for_nth(&format!("{instance} started"), times, is);
-    let lines = podinit.lines();
-    let count = lines.iter().filter(|line| is(line)).count();
-    assert_eq!(count, times, "{instance}");
-}
-
 #[test]
 fn only_the_process_that_changed_is_restarted() {
     let (podinit, file) = start(&spec("one"));
@@ -83,8 +74,8 @@ fn only_the_process_that_changed_is_restarted() {
     // In place, without a rename.
     fs::write(&file, document(&spec("three"))).unwrap();
     podinit.wait_for("three", says("three"));
-    started(&podinit, "a-0", 3);
-    started(&podinit, "b-0", 1);
+    podinit.has_started("a-0", 3);
+    podinit.has_started("b-0", 1);
     assert_eq!(podinit.stop().code, 0);
 }
 
@@ -106,7 +97,7 @@ fn a_spec_that_is_not_valid_changes_nothing_and_is_told_once() {
     });
     fs::write(&file, document(&spec("two"))).unwrap();
     podinit.wait_for("two", says("two"));
-    started(&podinit, "b-0", 1);
+    podinit.has_started("b-0", 1);
     let finished = podinit.stop();
     assert_eq!(finished.code, 0);
     let told = finished.lines.iter();
@@ -173,7 +164,7 @@ fn a_serving_process_is_replaced_while_the_pod_says_that_it_is_not_ready() {
     within(SOON, "unready", || {
         (ask(&address, "GET", "/readyz").0 == 503).then_some(())
     });
-    started(&podinit, "a-0", 1);
+    podinit.has_started("a-0", 1);
     podinit.wait_for("two", says("two"));
     within(SOON, "ready again", || {
         (ask(&address, "GET", "/readyz").0 == 200).then_some(())
@@ -197,7 +188,7 @@ fn log_rules_change_in_place() {
     podinit.wait_for("a tick as JSON", says("tick"));
     replace(&file, &spec("Raw"));
     podinit.wait_for("a bare tick", |line| line.text == "tick");
-    started(&podinit, "a-0", 1);
+    podinit.has_started("a-0", 1);
     assert_eq!(podinit.stop().code, 0);
 }
 
@@ -221,7 +212,7 @@ fn a_directory_that_is_removed_and_made_again_is_found_again() {
         write(word);
         podinit.wait_for(word, says(word));
     }
-    started(&podinit, "b-0", 1);
+    podinit.has_started("b-0", 1);
     assert_eq!(podinit.stop().code, 0);
 }
 

@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::{Event, EventSeries};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use self::ledger::{Ledger, Write};
-use super::Wiring;
 use super::access::{Access, Identity, LIMIT, Pod};
 use super::pause::{Pause, sleep, within};
 use super::trouble::{Kind, Told, Trouble};
 use super::watcher::Seen;
-use crate::domain::time::Wall;
+use super::{Wiring, micro_time};
 use crate::ports::{Level, Notice};
 
 mod ledger;
@@ -177,7 +175,8 @@ impl<'a> Writer<'a> {
     }
 
     async fn count_up(&mut self, write: &Write, name: String) -> Result<(), Trouble> {
-        let body = json!({"series": {"count": write.count, "lastObservedTime": micro(write.last)}});
+        let body =
+            json!({"series": {"count": write.count, "lastObservedTime": micro_time(write.last)}});
         let how = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
             ..PatchParams::default()
@@ -211,7 +210,7 @@ impl<'a> Writer<'a> {
                 namespace: Some(self.pod.namespace.clone()),
                 ..ObjectMeta::default()
             },
-            event_time: micro(write.first),
+            event_time: micro_time(write.first),
             reporting_controller: Some(CONTROLLER.to_owned()),
             reporting_instance: Some(cut(&self.pod.name, INSTANCE).to_owned()),
             action: Some(notice.action.to_owned()),
@@ -221,7 +220,7 @@ impl<'a> Writer<'a> {
             note: Some(cut(&notice.note, NOTE).to_owned()),
             type_: Some(kind.to_owned()),
             series: (write.count > 1)
-                .then(|| micro(write.last))
+                .then(|| micro_time(write.last))
                 .flatten()
                 .map(|last| EventSeries {
                     count: i32::try_from(write.count).unwrap_or(i32::MAX),
@@ -288,10 +287,6 @@ async fn until(wait: Option<Duration>) {
         Some(wait) => sleep(wait).await,
         None => std::future::pending().await,
     }
-}
-
-fn micro(at: Wall) -> Option<MicroTime> {
-    Timestamp::from_microsecond(at.0).ok().map(MicroTime)
 }
 
 /// As much of it as fits, in whole characters.

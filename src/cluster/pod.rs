@@ -1,5 +1,6 @@
-//! The own Pod. Which of its containers Kubernetes ends by itself, if that matters; and its deadline: from the first moment of a stop on, the own Pod is read and watched. It says when the kubelet
-//! will kill, whoever shortened that, and it never delays the stop: what comes in time counts.
+//! The own Pod: which of its containers Kubernetes ends by itself, if that matters, and its deadline. From the first
+//! moment of a stop on it is read and watched. It says when the kubelet will kill, whoever shortened that, and it never
+//! delays the stop: what comes in time counts.
 
 use std::pin::pin;
 use std::time::Duration;

@@ -2,7 +2,8 @@
 //!
 //! Directories are watched, not files: an editor renames a new file over the old one, and Kubernetes swaps the symlink
 //! `..data` in a volume. So for each path that is every directory in which a link on the way to it stands, and the one that
-//! holds the file at last. Of those in between only that they are moved or removed matters. What counts as a change is for the caller to decide, by content: this only says when to look.
+//! holds the file at last. Of those in between only that they are moved or removed matters. What counts as a change is
+//! for the caller to decide, by content: this only says when to look.
 
 #![expect(
     clippy::disallowed_methods,

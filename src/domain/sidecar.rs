@@ -8,11 +8,9 @@ use super::health::check::{Change, Checker};
 use super::hook::Answer;
 use super::id::RunId;
 use super::plan::{ProbeKind, Sidecar};
+use super::process::machine::PATIENCE;
 use super::system::context::Context;
 use super::time::{Human, Mono};
-
-/// After so long it is said that the set still waits; then after twice as long, and so on.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether a sidecar is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

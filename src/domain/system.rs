@@ -1,8 +1,8 @@
 //! The whole set as one machine: `step(event, now)` gives effects and facts, `next_deadline()` the next tick.
 //!
-//! [`start`] opens the stages (sidecars, preStart hooks, init processes, processes, postStart hooks), [`stop`] runs the stop,
-//! [`board`] counts what dependents wait for, [`outcome`] finds the exit code. Every event is about one instance or one
-//! hook; what changes there is counted on the board, and the board says who is affected: a step costs O(log n).
+//! [`start`] opens the stages (sidecars, preStart hooks, init processes, processes, postStart hooks), [`stop`] runs the
+//! stop, [`board`] counts what dependents wait for, [`outcome`] finds the exit code. Every event is about one instance or
+//! one hook; what changes there is counted on the board, and the board says who is affected: a step costs O(log n).
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ mod notice;
 pub mod report;
 mod sidecar;
 
-pub use notice::notice;
+pub use notice::told;
 
 type Fields = Vec<(&'static str, Value)>;
 

@@ -113,10 +113,11 @@ impl<C: Children, L: Logs, O: Outside> Engine<C, L, O> {
             self.executor.close(run);
         }
         for fact in outbox.facts {
-            if let Some(notice) = publish::notice(&fact) {
+            let (record, notice) = publish::told(fact);
+            if let Some(notice) = notice {
                 self.executor.outside().notice(notice);
             }
-            self.executor.logs().record(publish::record(fact));
+            self.executor.logs().record(record);
         }
         ended
     }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::MAILBOX;
 use super::execute::Executor;
-use super::publish::{notice, record};
+use super::publish::{record, told};
 use super::run::Engine;
 use crate::domain::event::Event;
 use crate::domain::exit::{Exit, SpawnFailure, SpawnStep, Usage};
@@ -555,7 +555,10 @@ fn every_fact_has_words() {
             exits: 1,
         },
     ];
-    let notices: Vec<_> = facts.iter().filter_map(notice).collect();
+    let notices: Vec<_> = facts
+        .iter()
+        .filter_map(|fact| told(fact.clone()).1)
+        .collect();
     let told: Vec<String> = (notices.iter())
         .map(|one| format!("{} {}: {}", one.reason, one.action, one.note))
         .collect();

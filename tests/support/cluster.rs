@@ -280,15 +280,23 @@ impl Cluster {
         self.kubectl_with("admin-token", args, stdin)
     }
 
-    fn kubectl_with(&self, token: &str, args: &[&str], stdin: Option<&str>) -> (bool, String) {
-        let mut child = Command::new(self.program("kubectl"))
+    /// kubectl with this token, and nothing of the caller's own configuration.
+    fn kubectl_command(&self, token: &str) -> Command {
+        let mut command = Command::new(self.program("kubectl"));
+        command
             .args(["--server", &self.url(), "--request-timeout=60s"])
             .arg("--certificate-authority")
             .arg(self.path("ca.crt"))
             .args(["--token", token, "--kubeconfig", "/dev/null"])
-            .args(args)
             .env("HOME", &self.dir.path)
-            .env_remove("KUBECONFIG")
+            .env_remove("KUBECONFIG");
+        command
+    }
+
+    fn kubectl_with(&self, token: &str, args: &[&str], stdin: Option<&str>) -> (bool, String) {
+        let mut child = self
+            .kubectl_command(token)
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -316,15 +324,10 @@ impl Cluster {
     /// Waits for an Event about such an object and with such a reason, by a watch: a loop of kubectls would have the CPU.
     pub fn wait_event(&self, namespace: &str, kind: &str, reason: &str) {
         let fields = format!("involvedObject.kind={kind},reason={reason}");
-        let mut watch = Command::new(self.program("kubectl"))
-            .args(["--server", &self.url(), "--request-timeout=60s"])
-            .arg("--certificate-authority")
-            .arg(self.path("ca.crt"))
-            .args(["--token", "admin-token", "--kubeconfig", "/dev/null"])
+        let mut watch = self
+            .kubectl_command("admin-token")
             .args(["get", "events", "--watch", "-o", "name", "-n", namespace])
             .args(["--field-selector", &fields])
-            .env("HOME", &self.dir.path)
-            .env_remove("KUBECONFIG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

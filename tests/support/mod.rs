@@ -394,6 +394,14 @@ impl Podinit {
         line.number("pid").unwrap() as i32
     }
 
+    /// An instance has started so often, and no more. Its output may be there before podinit says so.
+    pub fn has_started(&self, instance: &str, times: usize) {
+        let is = |line: &Line| line.is_own(instance, "started");
+        self.wait_for_nth(&format!("{instance} started"), times, is);
+        let count = self.lines().iter().filter(|line| is(line)).count();
+        assert_eq!(count, times, "{instance}");
+    }
+
     /// The lines so far.
     pub fn lines(&self) -> Vec<Line> {
         self.output.0.lock().unwrap().lines.clone()

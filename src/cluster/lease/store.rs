@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
-use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Error};
 
+use crate::cluster::micro_time;
 use crate::domain::election::{Action, Event, Record, Timing};
 use crate::domain::time::Wall;
 
@@ -176,10 +176,6 @@ fn failed(error: Error) -> Answer {
 
 fn wall(time: Option<&MicroTime>) -> Wall {
     Wall(time.map_or(0, |time| time.0.as_microsecond()))
-}
-
-fn micro_time(wall: Wall) -> Option<MicroTime> {
-    Timestamp::from_microsecond(wall.0).ok().map(MicroTime)
 }
 
 /// What a Lease means to us.

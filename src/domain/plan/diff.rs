@@ -1,8 +1,8 @@
 //! What differs between the plan in force and a newer one, field by field, and what each difference does to runs.
 //!
 //! Plans are compared, not specs: a variable of the set, a file that a spec names and a default count for what they do to
-//! each process. Init processes, directories, the set's start hooks and the wait for sidecars have done their work: what changes there holds from
-//! the next start of the container on.
+//! each process. Init processes, directories, the set's start hooks and the wait for sidecars have done their work: what
+//! changes there holds from the next start of the container on.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -29,7 +29,7 @@ mod view;
 /// A process is called stuck when KILL did not end it in this time.
 pub const STUCK_AFTER: Duration = Duration::from_secs(2);
 
-/// An instance says that it still waits after this time, then after twice that, and so on.
+/// An instance, or the set for a sidecar, says that it still waits after this time, then after twice that, and so on.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `onStop: Finish` runs are signalled so long before T_kill.
@@ -315,7 +315,7 @@ impl Machine {
         match reaction(self.phase.kind(), stimulus) {
             Reaction::BeginRun => self.begin_run(me, cx),
             Reaction::BeginClaimed => self.begin_claimed(me, cx),
-            Reaction::TakeOver => self.take_over(me, cx),
+            Reaction::TakeOver => self.complete(me, cx),
             Reaction::GiveUpClaim => self.give_up_claim(me, cx),
             Reaction::Complain => self.complain(me, cx),
             Reaction::GiveUp => self.give_up(me, cx),

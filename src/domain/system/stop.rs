@@ -1,5 +1,6 @@
 //! The stop, whatever its cause: preStop hooks, then every process as soon as its dependents are gone, then orphans, then
-//! postStop hooks, then sidecars that have to be told, then the end. At T_kill everything still there gets KILL, from whatever step the stop is at.
+//! postStop hooks, then sidecars that have to be told, then the end. At T_kill everything still there gets KILL, from
+//! whatever step the stop is at.
 
 use std::fmt;
 use std::time::Duration;

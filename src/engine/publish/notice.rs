@@ -1,12 +1,10 @@
 //! Facts into notices: what a person who looks after the pod is told by an Event of Kubernetes. Reasons are Kubernetes'
 //! own words where it has one.
 
-use std::sync::Arc;
-
 use super::record;
 use crate::domain::fact::Fact;
 use crate::domain::time::Human;
-use crate::ports::Notice;
+use crate::ports::{Notice, Record};
 
 /// So many restarts in a row are a crash loop.
 const LOOP: u32 = 3;
@@ -14,59 +12,63 @@ const LOOP: u32 = 3;
 const NORMAL: bool = false;
 const WARNING: bool = true;
 
-/// What a fact is to people; `None`: nothing they need to be told.
-pub fn notice(fact: &Fact) -> Option<Notice> {
-    let (warning, reason, action) = kind(fact)?;
-    let (about, note) = match fact {
-        Fact::RestartScheduled {
-            label,
-            delay,
-            after,
-            ..
-        } => {
-            let when = if delay.is_zero() {
-                "at once".to_owned()
-            } else {
-                format!("in {}", Human(*delay))
-            };
-            (
-                Some(Arc::clone(label)),
-                format!("{after}; restarting {when}"),
-            )
-        }
-        Fact::StopRequested {
-            why, grace, drain, ..
-        } => {
+/// What a notice says that the record of the same fact does not.
+enum Words {
+    /// Nothing.
+    Same,
+    /// This, before it.
+    Before(String),
+    /// This, behind it.
+    Behind(String),
+    /// This, in its place.
+    Instead(String),
+}
+
+/// The record of a fact, and the notice for people if there is something they need to be told.
+pub fn told(fact: Fact) -> (Record, Option<Notice>) {
+    let Some((warning, reason, action)) = kind(&fact) else {
+        return (record(fact), None);
+    };
+    let words = words(&fact);
+    let record = record(fact);
+    let said = &record.message;
+    let note = match words {
+        Words::Same => said.clone(),
+        Words::Before(words) => words + said,
+        Words::Behind(words) => format!("{said}{words}"),
+        Words::Instead(words) => words,
+    };
+    let note = match &record.label {
+        Some(label) => format!("{}: {note}", label.instance),
+        None => note,
+    };
+    let notice = Notice {
+        warning,
+        reason,
+        action,
+        about: record.label.clone(),
+        note,
+    };
+    (record, Some(notice))
+}
+
+fn words(fact: &Fact) -> Words {
+    match fact {
+        Fact::RestartScheduled { after, .. } => Words::Before(format!("{after}; ")),
+        Fact::StopRequested { grace, drain, .. } => {
             let drain = if drain.is_zero() {
                 String::new()
             } else {
                 format!(", drain {}", Human(*drain))
             };
-            (
-                None,
-                format!("stopping on {why}: grace {}{drain}", Human(*grace)),
-            )
+            Words::Behind(format!(": grace {}{drain}", Human(*grace)))
         }
         Fact::ChangeRefused(refusal) => {
             let problems = refusal.message.replace('\n', "; ");
-            (None, format!("{}: {problems}", refusal.reason))
+            Words::Instead(format!("{}: {problems}", refusal.reason))
         }
-        other => {
-            let record = record(other.clone());
-            (record.label, record.message)
-        }
-    };
-    let note = match &about {
-        Some(label) => format!("{}: {note}", label.instance),
-        None => note,
-    };
-    Some(Notice {
-        warning,
-        reason,
-        action,
-        about,
-        note,
-    })
+        _ => Words::Same,
+    }
 }
 
 /// Whether it is a warning, the reason, what podinit was doing.

@@ -20,7 +20,8 @@ use crate::sys::poller::Ready;
 use super::kept::Kept;
 use super::{Boundary, Output, Phase, Run, SPAWN_LIMIT, Table};
 
-/// So many runs get large log pipes, and keep their write ends; the kernel's allowance for an unprivileged user is twice that.
+/// So many runs get large log pipes, and keep their write ends; the kernel's allowance for an unprivileged user is twice
+/// that.
 const ROOMY_RUNS: usize = 64;
 
 /// For so long at most we leave the CPU to a child: most have made their exec by then.

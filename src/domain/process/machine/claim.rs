@@ -80,13 +80,6 @@ impl Machine {
         self.unavailable && matches!(self.phase, Phase::Failed)
     }
 
-    pub(super) fn take_over(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
-        cx.fact(Fact::Completed {
-            label: Arc::clone(&me.instance.label),
-        });
-        self.phase = Phase::Completed;
-    }
-
     pub(super) fn give_up_claim(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
         let why = self.failure.clone().unwrap_or_default();
         self.fail_for_good(why, me, cx);

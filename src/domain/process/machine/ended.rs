@@ -201,10 +201,7 @@ impl Machine {
         } else if let Some(update) = self.update {
             self.follow_update(update, me, cx);
         } else if success && !again {
-            cx.fact(Fact::Completed {
-                label: Arc::clone(&me.instance.label),
-            });
-            self.phase = Phase::Completed;
+            self.complete(me, cx);
         } else if !again {
             self.fail_for_good(ended.to_string(), me, cx);
         } else if !success && self.history.failed(rule.limit, cx.now.mono) {
@@ -231,14 +228,19 @@ impl Machine {
         }
     }
 
+    /// It has ended for good, as it should.
+    pub(super) fn complete(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+        cx.fact(Fact::Completed {
+            label: Arc::clone(&me.instance.label),
+        });
+        self.phase = Phase::Completed;
+    }
+
     /// While the set stops nothing runs again. What ended by itself is what it is; what we ended is stopped. `--` mode
     /// passes on whatever its one process ended with.
     fn decide_in_stop(&mut self, ended: Ended, completed: bool, me: Me<'_>, cx: &mut Context<'_>) {
         if completed {
-            cx.fact(Fact::Completed {
-                label: Arc::clone(&me.instance.label),
-            });
-            self.phase = Phase::Completed;
+            self.complete(me, cx);
         } else if ended.signalled
             || (matches!(ended.how, RunEnd::Exit(_))
                 && me.process.restart.policy != RestartPolicy::Never)
