@@ -185,6 +185,7 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
         return claims.finish(&mut desk).await;
     }
     let mut queue = wiring.notices.1.lock().await;
+    let set = seen.clone();
     let mut events = events::Writer::new(&access, &me, seen.clone(), wiring);
     let work = async {
         tokio::join!(
@@ -193,7 +194,7 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
             fleet::lead(&access, &me, seen, wiring),
             pod::follow(&access, &me, wiring),
             pod::natives(&access, &me, wiring),
-            report::keep(&access, &me, wiring),
+            report::keep(&access, &me, set, wiring),
             claims.keep(&mut desk),
             async {
                 if let Some(events) = &mut events {

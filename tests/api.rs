@@ -12,6 +12,7 @@
     reason = "a test"
 )]
 
+#[allow(dead_code, reason = "each test binary uses a part of this")]
 #[path = "support/cluster.rs"]
 mod cluster;
 mod support;

@@ -147,6 +147,54 @@ fn a_config_map_is_followed_and_so_is_a_secret_that_the_spec_names() {
     assert_eq!(podinit.stop().code, 0);
 }
 
+/// The next version of a volume as the kubelet writes it; the one before goes.
+fn swap(volume: &Path, number: u32, text: &str) {
+    let at = |name: &str| volume.join(name);
+    let name = |number: u32| format!("..{number}");
+    fs::create_dir(at(&name(number))).unwrap();
+    fs::write(at(&name(number)).join("processset.yaml"), text).unwrap();
+    symlink(name(number), at("..data_tmp")).unwrap();
+    fs::rename(at("..data_tmp"), at("..data")).unwrap();
+    if number > 0 {
+        fs::remove_dir_all(at(&name(number - 1))).unwrap();
+    }
+}
+
+#[test]
+fn of_a_thousand_swaps_the_last_one_wins_and_nothing_restarts_without_a_change() {
+    let volume = tempfile::tempdir().unwrap();
+    let text = |word: &str| document(&spec(word));
+    swap(volume.path(), 0, &text("first"));
+    let file = volume.path().join("processset.yaml");
+    symlink("..data/processset.yaml", &file).unwrap();
+    let podinit = Start::args(&["-f", file.to_str().unwrap(), "--admin-addr", "off"]).start();
+    podinit.wait_for("first", says("first"));
+    podinit.wait_started("b-0");
+    for number in 1..=1000 {
+        swap(volume.path(), number, &text("first"));
+    }
+    for number in 1001..=2000 {
+        swap(volume.path(), number, &text(&format!("word-{number}")));
+    }
+    podinit.wait_for("the last one", says("word-2000"));
+    podinit.signal(1);
+    podinit.wait_for("no other one", |line| {
+        line.get("message") == "the spec has not changed"
+    });
+    let lines = podinit.lines();
+    let changes = lines.iter().filter(|line| {
+        line.get("message")
+            .starts_with("the spec changed: a is restarted")
+    });
+    assert_eq!(podinit.starts("a-0"), 1 + changes.count());
+    assert_eq!(podinit.starts("b-0"), 1, "b was left alone");
+    assert!(
+        !lines.iter().any(|line| line.get("level") == "error"),
+        "none was seen half done"
+    );
+    assert_eq!(podinit.stop().code, 0);
+}
+
 #[test]
 fn a_serving_process_is_replaced_while_the_pod_says_that_it_is_not_ready() {
     let spec = |word: &str| {

@@ -141,6 +141,13 @@ impl Access {
         })
     }
 
+    /// With a client that needs no server.
+    #[cfg(test)]
+    pub(super) fn of(client: Client) -> Access {
+        let guard = Guard::new(PathBuf::new());
+        Access { client, guard }
+    }
+
     /// The last watch of this path was taken by the server.
     pub(super) fn watches(&self, path: &str) -> bool {
         self.guard.watches(path)

@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, watch};
 
 use self::ledger::{Ledger, Write};
 use super::access::{Access, Identity, LIMIT, Pod};
-use super::pause::{Pause, sleep, within};
+use super::pause::{Pause, sleep, spread, within};
+use super::report::WRITE_PER_POD;
 use super::trouble::{Kind, Told, Trouble};
 use super::watcher::Seen;
 use super::{Wiring, micro_time};
@@ -52,7 +53,8 @@ pub(super) struct Writer<'a> {
     set: watch::Receiver<Seen>,
     wiring: &'a Wiring,
     ledger: Ledger,
-    told: Told,
+    /// Of new ones, and of those that are counted up: these are two rights.
+    told: [Told; 2],
 }
 
 impl<'a> Writer<'a> {
@@ -71,16 +73,26 @@ impl<'a> Writer<'a> {
             set,
             wiring,
             ledger: Ledger::new((wiring.clock)().mono),
-            told: Told::default(),
+            told: Default::default(),
         })
     }
 
     /// For ever. May be dropped at any time: what was taken from the queue and not written is lost but for `finish`.
     pub(super) async fn keep(&mut self, queue: &mut Queue) {
         let mut pause = Pause::new();
+        // What happens to one pod may happen to all of them.
+        let mut later = None;
         loop {
             let now = (self.wiring.clock)().mono;
-            let wait = self.ledger.deadline().map(|due| due.since(now));
+            let due = self.ledger.deadline();
+            if due.is_none() {
+                later = None;
+            }
+            let pods = self.set.borrow().pods;
+            let wait = due.map(|due| {
+                let spread = || now + spread(WRITE_PER_POD, pods, self.wiring.clock);
+                due.max(*later.get_or_insert_with(spread)).since(now)
+            });
             tokio::select! {
                 biased;
                 taken = queue.0.recv() => match taken {
@@ -90,16 +102,12 @@ impl<'a> Writer<'a> {
                 },
                 () = until(wait) => {
                     if let Err(trouble) = self.write_next().await {
-                        self.complain(&trouble);
                         if trouble.kind == Kind::Forbidden {
                             self.ledger.drop_waiting();
                         }
                         sleep(pause.next(self.wiring.clock, trouble.retry())).await;
                     } else {
                         pause.reset();
-                        if self.told.over() {
-                            self.wiring.say(Level::Info, "Events are written again".to_owned());
-                        }
                     }
                 }
             }
@@ -126,8 +134,8 @@ impl<'a> Writer<'a> {
         self.ledger.note(about, notice, (self.wiring.clock)());
     }
 
-    fn complain(&mut self, trouble: &Trouble) {
-        if self.told.is_news(trouble) {
+    fn complain(&mut self, trouble: &Trouble, counts: bool) {
+        if self.told[usize::from(counts)].is_news(trouble) {
             let advice = match trouble.kind {
                 Kind::Forbidden => "; its Role needs create and patch of events (events.k8s.io)",
                 Kind::NotFound | Kind::Conflict | Kind::Other => "",
@@ -143,9 +151,21 @@ impl<'a> Writer<'a> {
         let Some(write) = self.ledger.next(now) else {
             return Ok(false);
         };
-        match &write.name {
-            Some(name) => self.count_up(&write, name.clone()).await?,
-            None => self.make(&write).await?,
+        let counts = write.name.is_some();
+        let written = match &write.name {
+            Some(name) => self.count_up(&write, name.clone()).await,
+            None => self.make(&write).await,
+        };
+        match written {
+            Ok(()) if self.told[usize::from(counts)].over() => {
+                let told = "Events are written again".to_owned();
+                self.wiring.say(Level::Info, told);
+            }
+            Ok(()) => {}
+            Err(trouble) => {
+                self.complain(&trouble, counts);
+                return Err(trouble);
+            }
         }
         Ok(true)
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -26,7 +26,11 @@ use crate::ports::Level;
 use crate::spec::units::IntOrPercent;
 use crate::spec::v1alpha1::{ProcessReport, ProcessSet, ProcessSetStatus};
 
+#[cfg(test)]
+mod simulation;
 mod status;
+#[cfg(test)]
+mod tests;
 
 /// Between two looks at the reports while a change is on its way, at least.
 const BUSY: Duration = Duration::from_secs(1);
@@ -116,6 +120,7 @@ pub(super) async fn lead(
         seen,
         holds,
         commands: commands.clone(),
+        known: None,
     };
     tokio::join!(contender, leader.work(), tell_ready(wiring, commands));
 }
@@ -149,6 +154,31 @@ struct Leader<'a> {
     seen: watch::Receiver<Seen>,
     holds: watch::Receiver<Held>,
     commands: mpsc::Sender<Command>,
+    known: Option<Known>,
+}
+
+/// The set's status as it is at the API server: read, or written last. Any other write makes a write after it fail: a
+/// holder that stood still and does not know yet that it is none can change nothing.
+struct Known {
+    version: String,
+    status: Option<ProcessSetStatus>,
+}
+
+impl Known {
+    /// Of a set whose spec is not looked at: it may be one of tomorrow's.
+    fn of(mut set: DynamicObject) -> Known {
+        Known {
+            version: set.metadata.resource_version.unwrap_or_default(),
+            status: serde_json::from_value(set.data["status"].take()).ok(),
+        }
+    }
+
+    /// How many thousandths of the pods may act on this generation already.
+    fn admitted(&self, generation: i64) -> u32 {
+        let rollout = (self.status.as_ref()).and_then(|status| status.rollout.as_ref());
+        let rollout = rollout.filter(|rollout| rollout.generation == generation);
+        rollout.map_or(0, |rollout| rollout.admitted_permille)
+    }
 }
 
 impl Leader<'_> {
@@ -156,17 +186,16 @@ impl Leader<'_> {
         let mut told = Told::default();
         let mut pause = Pause::new();
         let mut quiet = QUIET;
-        let mut last: Option<ProcessSetStatus> = None;
         loop {
             let now = (self.wiring.clock)().mono;
             if !self.holds.borrow_and_update().holds(now) {
-                last = None;
+                self.known = None;
                 if self.holds.changed().await.is_err() {
                     return;
                 }
                 continue;
             }
-            let wait = match self.look(&mut last).await {
+            let wait = match self.look().await {
                 Ok((count, changed, busy)) => {
                     pause.reset();
                     if told.over() {
@@ -209,43 +238,59 @@ impl Leader<'_> {
 
     /// Folds the reports and writes what changed: how many pods there are, whether anything was written, whether a change
     /// is on its way.
-    async fn look(
-        &mut self,
-        last: &mut Option<ProcessSetStatus>,
-    ) -> Result<(u32, bool, bool), Trouble> {
+    async fn look(&mut self) -> Result<(u32, bool, bool), Trouble> {
         let seen = self.seen.borrow_and_update().clone();
         let Some(version) = &seen.version else {
             return Ok((0, false, false));
         };
         let count = self.count(version.generation).await?;
+        let pods = count.fleet.pods();
         // Closed: it is being given up.
-        let _ = self.commands.send(Command::Pods(count.fleet.pods())).await;
+        let _ = self.commands.send(Command::Pods(pods)).await;
+        let known = match self.known.take() {
+            Some(known) => known,
+            None => self.read().await?,
+        };
         let max = match seen.max_unavailable {
             IntOrPercent::Int(count) => MaxUnavailable::Count(count.into()),
             IntOrPercent::Percent(percent) => MaxUnavailable::Percent(percent.into()),
         };
-        let Admission { permille, progress } = count.fleet.admit(seen.admitted, max);
+        let admitted = known.admitted(version.generation);
+        let Admission { permille, progress } = count.fleet.admit(admitted, max);
         let now = (self.wiring.clock)();
-        let before = last.as_ref().or(seen.status.as_ref());
         let refused = self.wiring.snapshots.borrow().spec.refused.clone();
         let told = (u32::from(permille), progress, refused.as_deref());
+        let before = known.status.as_ref();
         let status = status::status(version.generation, &count, told, before, now.wall);
         let busy = !matches!(progress, Progress::Complete | Progress::Failed { .. });
-        let pods = count.fleet.pods();
         if before == Some(&status) {
-            *last = Some(status);
+            self.known = Some(known);
             return Ok((pods, false, busy));
         }
         // What is not held any more by now is somebody else's to write.
         if !self.holds.borrow().holds(now.mono) {
             return Ok((pods, false, busy));
         }
-        self.write(&status).await?;
+        match self.write(&status, &known.version).await {
+            Ok(written) => self.known = Some(written),
+            // Something about it is newer: it is read before the next try, soon.
+            Err(trouble) if trouble.kind == Kind::Conflict => return Ok((pods, true, true)),
+            Err(trouble) => return Err(trouble),
+        }
         for notice in status::notices(before, &status) {
             self.wiring.notices.0.about(About::Set, notice);
         }
-        *last = Some(status);
         Ok((pods, true, busy))
+    }
+
+    fn sets(&self) -> Api<DynamicObject> {
+        let kind = ApiResource::erase::<ProcessSet>(&());
+        Api::namespaced_with(self.client.clone(), &self.wiring.name.namespace, &kind)
+    }
+
+    async fn read(&self) -> Result<Known, Trouble> {
+        let set = within(LIMIT, self.sets().get(&self.wiring.name.name)).await?;
+        Ok(Known::of(set))
     }
 
     /// One page after the other; no report is kept.
@@ -272,18 +317,22 @@ impl Leader<'_> {
         }
     }
 
-    async fn write(&self, status: &ProcessSetStatus) -> Result<(), Trouble> {
-        let name = &self.wiring.name;
-        let api: Api<ProcessSet> = Api::namespaced(self.client.clone(), &name.namespace);
+    async fn write(&self, status: &ProcessSetStatus, version: &str) -> Result<Known, Trouble> {
         let body = json!({
             "apiVersion": "podinit.dev/v1alpha1",
             "kind": "ProcessSet",
+            "metadata": {"resourceVersion": version},
             "status": status,
         });
         let how = PatchParams::apply(MANAGER).force();
-        let patch = Patch::Apply(body);
-        within(LIMIT, api.patch_status(&name.name, &how, &patch)).await?;
-        Ok(())
+        let (sets, patch) = (self.sets(), Patch::Apply(body));
+        let written = sets.patch_status(&self.wiring.name.name, &how, &patch);
+        let written = within(LIMIT, written).await?;
+        // Not as it is there: others may have conditions of their own in it.
+        Ok(Known {
+            version: written.metadata.resource_version.unwrap_or_default(),
+            status: Some(status.clone()),
+        })
     }
 }
 

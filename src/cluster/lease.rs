@@ -76,7 +76,8 @@ impl Contender for Candidate {
     fn answered(&mut self, answer: Answer, now: Now) -> Action {
         let event = match answer {
             Answer::Event(event) => event,
-            Answer::Denied(_) | Answer::Failed(_) => Event::Failed,
+            Answer::Denied(_) => Event::Denied,
+            Answer::Failed(_) => Event::Failed,
         };
         self.elector.step(event, now)
     }

@@ -53,6 +53,15 @@ pub(super) fn part(clock: fn() -> Now, time: Duration) -> Duration {
     time.mul_f64(noise as f64 / (1u64 << 24) as f64)
 }
 
+/// The longest time over which a fleet is spread.
+const SPREAD: Duration = Duration::from_secs(60);
+
+/// All pods of a fleet are told the same at the same moment, and do not all act on it then: so much time for each pod, and
+/// this one somewhere in it.
+pub(super) fn spread(each: Duration, pods: u32, clock: fn() -> Now) -> Duration {
+    part(clock, (each * pods).min(SPREAD))
+}
+
 /// Sleeps.
 #[expect(
     clippy::disallowed_methods,

@@ -46,16 +46,7 @@ pub(super) async fn follow(access: &Access, me: &Identity, wiring: &Wiring) {
         match first(access, pod, wiring).await {
             Ok(answer) => break answer,
             Err(trouble) => {
-                let advice = match trouble.kind {
-                    Kind::Forbidden => "; its Role needs get, list and watch of pods",
-                    Kind::NotFound | Kind::Conflict | Kind::Other => "",
-                };
-                if told.is_news(&trouble) {
-                    wiring.say(
-                        Level::Info,
-                        format!("the pod's own deadline is not known: {trouble}{advice}"),
-                    );
-                }
+                complain(&mut told, &trouble, "known", wiring);
                 if matches!(trouble.kind, Kind::Forbidden | Kind::NotFound) {
                     return;
                 }
@@ -65,6 +56,17 @@ pub(super) async fn follow(access: &Access, me: &Identity, wiring: &Wiring) {
     };
     tell(wiring, began, &offset, &deletion).await;
     watch(access, pod, (wiring, began, offset)).await;
+}
+
+fn complain(told: &mut Told, trouble: &Trouble, what: &str, wiring: &Wiring) {
+    if told.is_news(trouble) {
+        let advice = match trouble.kind {
+            Kind::Forbidden => "; its Role needs get, list and watch of pods",
+            Kind::NotFound | Kind::Conflict | Kind::Other => "",
+        };
+        let told = format!("the pod's own deadline is not {what}: {trouble}{advice}");
+        wiring.say(Level::Info, told);
+    }
 }
 
 /// Asks once which containers are native sidecars, where some sidecar is to be told to quit: those need not be.
@@ -156,7 +158,7 @@ async fn watch(access: &Access, pod: &Me, (wiring, began, offset): (&Wiring, Mon
     let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(access.client.clone(), &pod.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", pod.name));
     let mut stream = pin!(watcher(api, config));
-    let mut pause = Pause::new();
+    let (mut told, mut pause) = (Told::default(), Pause::new());
     while let Some(event) = stream.next().await {
         match event {
             Ok(Event::InitApply(pod) | Event::Apply(pod)) => {
@@ -170,7 +172,11 @@ async fn watch(access: &Access, pod: &Me, (wiring, began, offset): (&Wiring, Mon
                 tell(wiring, began, &offset, &deletion).await;
             }
             Ok(_) => {}
-            Err(_) => sleep(pause.next(wiring.clock, Retry::Soon)).await,
+            Err(error) => {
+                let trouble = Trouble::of_watch(&error);
+                complain(&mut told, &trouble, "followed", wiring);
+                sleep(pause.next(wiring.clock, trouble.retry())).await;
+            }
         }
     }
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
+use tokio::sync::watch;
 
 use self::status::{Extra, status};
 use super::access::{Access, Identity, LIMIT, Pod};
-use super::pause::{Pause, part, sleep, within};
+use super::pause::{Pause, part, sleep, spread, within};
 use super::trouble::{Kind, Told, Trouble};
+use super::watcher::Seen;
 use super::{News, Wiring};
 use crate::domain::plan::ObjectVersion;
 use crate::domain::snapshot::Snapshot;
@@ -24,6 +26,8 @@ mod status;
 const SOON: Duration = Duration::from_millis(500);
 /// Between two writes, at least.
 const SELDOM: Duration = Duration::from_secs(2);
+/// And a fleet writes over so much time for each pod.
+pub(super) const WRITE_PER_POD: Duration = Duration::from_millis(4);
 /// For the last write.
 const LAST: Duration = Duration::from_millis(400);
 
@@ -31,7 +35,12 @@ const LAST: Duration = Duration::from_millis(400);
 const MANAGER: &str = "podinit";
 
 /// Writes it until podinit leaves.
-pub(super) async fn keep(access: &Access, me: &Identity, wiring: &Wiring) {
+pub(super) async fn keep(
+    access: &Access,
+    me: &Identity,
+    seen: watch::Receiver<Seen>,
+    wiring: &Wiring,
+) {
     let Some(mut writer) = Writer::new(access, me, wiring) else {
         wiring.say(
             Level::Warn,
@@ -43,6 +52,7 @@ pub(super) async fn keep(access: &Access, me: &Identity, wiring: &Wiring) {
     let mut snapshots = wiring.snapshots.clone();
     let mut told = Told::default();
     let mut pause = Pause::new();
+    let later = || spread(WRITE_PER_POD, seen.borrow().pods, wiring.clock);
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
         writer.note_good(&snapshot);
@@ -59,7 +69,7 @@ pub(super) async fn keep(access: &Access, me: &Identity, wiring: &Wiring) {
                 }
                 Err(trouble) => {
                     complain(&mut told, &trouble, wiring);
-                    sleep(pause.next(wiring.clock, trouble.retry())).await;
+                    sleep(pause.next(wiring.clock, trouble.retry()) + later()).await;
                     continue;
                 }
             }
@@ -67,7 +77,7 @@ pub(super) async fn keep(access: &Access, me: &Identity, wiring: &Wiring) {
         if snapshots.changed().await.is_err() {
             return;
         }
-        sleep(jittered(SOON, wiring)).await;
+        sleep(jittered(SOON, wiring) + later()).await;
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use kube::runtime::watcher;
+
 use super::pause::Retry;
 
 /// The version that was asked for is not kept any more.
@@ -49,6 +51,17 @@ impl Trouble {
                 kind: Kind::Other,
                 what: whole(other),
             },
+        }
+    }
+
+    /// Of a watch.
+    pub(super) fn of_watch(error: &watcher::Error) -> Trouble {
+        match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => Trouble::of(error),
+            watcher::Error::WatchError(status) => Trouble::of(&kube::Error::Api(status.clone())),
+            watcher::Error::NoResourceVersion => Trouble::other(error.to_string()),
         }
     }
 
@@ -105,16 +118,18 @@ fn whole(error: &dyn std::error::Error) -> String {
     first_line(&text).to_owned()
 }
 
-/// Says each trouble once, and says when it is over.
+/// Says each trouble once, and says when it is over. A missing right is the same one, whatever the object was called.
 #[derive(Debug, Default)]
 pub(super) struct Told(Option<String>);
 
 impl Told {
     /// True if this one is news.
     pub(super) fn is_news(&mut self, trouble: &Trouble) -> bool {
-        let news = self.0.as_deref() != Some(&*trouble.what);
+        let (_, right) =
+            (trouble.what.split_once(" is forbidden: ")).unwrap_or(("", &trouble.what));
+        let news = self.0.as_deref() != Some(right);
         if news {
-            self.0 = Some(trouble.what.clone());
+            self.0 = Some(right.to_owned());
         }
         news
     }

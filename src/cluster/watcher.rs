@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::sync::watch::Sender;
 
 use super::access::Access;
-use super::pause::{Pause, Retry, sleep};
+use super::pause::{Pause, Retry, sleep, spread};
 use super::trouble::{GONE, Kind, Told, Trouble};
 use super::{News, Wiring};
 use crate::domain::plan::ObjectVersion;
@@ -28,6 +28,9 @@ const WATCH: u32 = 240;
 /// A watch that the server took and did not end within this time works.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// A fleet that is told of a change reads it over so much time for each pod.
+pub(super) const READ_PER_POD: Duration = Duration::from_millis(1);
+
 type Metadata = PartialObjectMeta<ProcessSet>;
 
 /// What was read last, for those who look after the fleet.
@@ -39,8 +42,8 @@ pub(super) struct Seen {
     pub(super) max_unavailable: IntOrPercent,
     /// How many thousandths of the pods may act on this version.
     pub(super) admitted: u32,
-    /// Its status.
-    pub(super) status: Option<ProcessSetStatus>,
+    /// How many pods it has.
+    pub(super) pods: u32,
     name: String,
 }
 
@@ -50,7 +53,7 @@ impl Default for Seen {
             version: None,
             max_unavailable: IntOrPercent::Percent(25),
             admitted: 0,
-            status: None,
+            pods: 0,
             name: String::new(),
         }
     }
@@ -168,7 +171,7 @@ impl Follower<'_> {
                 Some(Ok(Event::Delete(_))) => self.absent(),
                 // The server has forgotten the version that the watch would begin with: a new list says how things are.
                 Some(Err(watcher::Error::WatchError(status))) if status.code == GONE => return,
-                Some(Err(error)) => return self.trouble(&of(&error)),
+                Some(Err(error)) => return self.trouble(&Trouble::of_watch(&error)),
                 None => return,
             }
         }
@@ -191,6 +194,8 @@ impl Follower<'_> {
         if self.last.as_ref() == Some(&version) && settled {
             return true;
         }
+        let pods = self.seen.borrow().pods;
+        sleep(spread(READ_PER_POD, pods, self.wiring.clock)).await;
         match self.read().await {
             Ok(object) => {
                 if self.last.as_ref() != Some(&object.version) {
@@ -224,11 +229,12 @@ impl Follower<'_> {
         let status: Option<ProcessSetStatus> = serde_json::from_value(head.status).ok();
         let rollout = status.as_ref().and_then(|status| status.rollout.as_ref());
         let rollout = rollout.filter(|rollout| rollout.generation == version.generation);
+        let pods = status.as_ref().and_then(|status| status.pods.as_ref());
         self.seen.send_replace(Seen {
             version: Some(version.clone()),
             max_unavailable: head.spec.rollout.max_unavailable,
             admitted: rollout.map_or(0, |rollout| rollout.admitted_permille),
-            status,
+            pods: pods.map_or(0, |pods| pods.total),
             name: name.name.clone(),
         });
         Ok(Object {
@@ -280,16 +286,6 @@ impl Follower<'_> {
         if news && self.last.is_none() {
             (self.wiring.news)(News::Nothing(told));
         }
-    }
-}
-
-fn of(error: &watcher::Error) -> Trouble {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => Trouble::of(error),
-        watcher::Error::WatchError(status) => Trouble::of(&kube::Error::Api(status.clone())),
-        watcher::Error::NoResourceVersion => Trouble::other(error.to_string()),
     }
 }
 

@@ -140,6 +140,8 @@ pub enum Event {
     Conflict,
     /// Answers anything: no answer, or an error. A write may have been applied all the same, now or later.
     Failed,
+    /// Answers anything: forbidden. Nothing was written, and nothing will be before somebody grants the right.
+    Denied,
     /// The pod became ready or unready: only ready pods are candidates for a set's Lease.
     Ready(bool),
     /// The holder counted the set's pods.
@@ -306,6 +308,10 @@ impl Elector {
                 self.failed(now.mono);
                 Action::Nothing
             }
+            Event::Denied => {
+                self.denied(now.mono);
+                Action::Nothing
+            }
             Event::Ready(ready) => {
                 // Whoever waits for its turn as a bystander looks anew in a candidate's rhythm.
                 if ready && !std::mem::replace(&mut self.ready, ready) {
@@ -379,6 +385,11 @@ impl Elector {
     }
 
     fn conflicted(&mut self, now: Now) -> Action {
+        // A read cannot be in conflict with anything: whatever it is, it is not asked again at once.
+        if (self.flight.as_ref()).is_some_and(|flight| flight.write.is_none()) {
+            self.failed(now.mono);
+            return Action::Nothing;
+        }
         let sent = self.flight.take().map_or(now.mono, |flight| flight.sent);
         self.doubt = true;
         // Written from memory: there is something newer, and it may still be ours. Once read, the loser of a race waits.
@@ -396,6 +407,23 @@ impl Elector {
         self.fresh = false;
         self.doubt |= flight.write.is_some();
         self.next = self.again(flight.sent, now);
+    }
+
+    fn denied(&mut self, now: Mono) {
+        let Some(flight) = self.flight.take() else {
+            return;
+        };
+        self.fresh = false;
+        if self.aim == Aim::Release {
+            // It cannot be given up, so it ends by itself.
+            self.aim = Aim::Over;
+        }
+        self.next = if self.holds(now) {
+            self.again(flight.sent, now)
+        } else {
+            // A fleet without the right does not ask for it as often as one that has it.
+            now + LOOK_MIN.mul_f64(0.5 + self.draw())
+        };
     }
 
     /// When to try again after a failure: who has something to lose, in the holder's rhythm.

@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use crate::support::{Start, within};
@@ -38,8 +40,13 @@ pub struct Cluster {
     server: Mutex<Option<Child>>,
     controllers: Option<Child>,
     namespaces: AtomicU32,
+    audited: bool,
     dir: Folder,
 }
+
+/// What the service accounts of Pods ask, without what is said.
+const AUDIT: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}]}"#;
 
 /// Ends with the test binary, whatever becomes of that. The kernel means the thread that forks, and a test's own ends with
 /// the test: so it is one that stays.
@@ -138,6 +145,15 @@ fn programs() -> PathBuf {
 impl Cluster {
     /// Starts both.
     pub fn start() -> Cluster {
+        Cluster::begin(false)
+    }
+
+    /// Starts both; what Pods ask is written down.
+    pub fn audited() -> Cluster {
+        Cluster::begin(true)
+    }
+
+    fn begin(audited: bool) -> Cluster {
         let programs = programs();
         let (dir, address) = (Folder::new(), own_address());
         certificates(&dir.path, address);
@@ -165,8 +181,10 @@ impl Cluster {
             server: Mutex::new(None),
             controllers: None,
             namespaces: AtomicU32::new(0),
+            audited,
             dir,
         };
+        fs::write(cluster.path("audit.json"), AUDIT).unwrap();
         cluster.start_server();
         cluster
     }
@@ -241,6 +259,10 @@ impl Cluster {
             .args(["--endpoint-reconciler-type", "none"])
             .arg("--cert-dir")
             .arg(self.path("certs"));
+        if self.audited {
+            let (policy, log) = (file("audit.json"), file("audit.log"));
+            server.args(["--audit-policy-file", &policy, "--audit-log-path", &log]);
+        }
         let child = spawn(server, &self.path("apiserver.log"));
         *self.server.lock().unwrap() = Some(child);
         within(UP, "the API server is ready", || {
@@ -254,6 +276,29 @@ impl Cluster {
             let (ok, text) = self.try_kubectl(&["get", "--raw", "/readyz"], None);
             (ok && text == "ok").then_some(())
         });
+    }
+
+    /// What this Pod's service account asked so far, each request when it was answered (a watch when it was begun, too).
+    pub fn asked(&self, pod: &Pod<'_>) -> Vec<Value> {
+        let log = fs::read_to_string(self.path("audit.log")).unwrap_or_default();
+        let user = format!(
+            "system:serviceaccount:{}:{}-account",
+            pod.namespace, pod.name
+        );
+        let lines = log.lines().filter(|line| line.contains(&user));
+        // The last one may be half written.
+        let asked = lines.filter_map(|line| serde_json::from_str(line).ok());
+        asked.collect()
+    }
+
+    /// A client that is an administrator, for what kubectl is too slow for. Needs a runtime.
+    pub fn client(&self) -> kube::Client {
+        let ca = CertificateDer::pem_file_iter(self.path("ca.crt")).unwrap();
+        let ca = ca.map(|one| one.unwrap().to_vec()).collect();
+        let mut config = kube::Config::new(self.url().parse().unwrap());
+        config.root_cert = Some(ca);
+        config.auth_info.token = Some("admin-token".to_owned().into());
+        config.try_into().unwrap()
     }
 
     /// Ends the API server; the store stays.
@@ -520,14 +565,8 @@ impl Pod<'_> {
         command
     }
 
-    /// Puts a command into a mount namespace with the volume of the service account.
     fn inside(&self) -> Vec<String> {
-        fs::create_dir_all(VOLUME).unwrap();
-        let script = format!("mount --bind \"$0\" {VOLUME} && exec \"$@\"");
-        let volume = self.volume.path().to_str().unwrap();
-        ["unshare", "--mount", "sh", "-c", &script, volume]
-            .map(str::to_owned)
-            .to_vec()
+        inside(self.volume.path())
     }
 
     /// What the kubelet sets, and what a chart sets by the downward API.
@@ -543,8 +582,18 @@ impl Pod<'_> {
     }
 }
 
+/// Puts a command into a mount namespace with this volume of a service account.
+pub fn inside(volume: &Path) -> Vec<String> {
+    fs::create_dir_all(VOLUME).unwrap();
+    let script = format!("mount --bind \"$0\" {VOLUME} && exec \"$@\"");
+    let volume = volume.to_str().unwrap();
+    ["unshare", "--mount", "sh", "-c", &script, volume]
+        .map(str::to_owned)
+        .to_vec()
+}
+
 /// A CA, a server certificate of it, and the key of the service accounts' tokens.
-fn certificates(dir: &Path, address: SocketAddr) {
+pub fn certificates(dir: &Path, address: SocketAddr) {
     let write = |name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(Vec::new()).unwrap();

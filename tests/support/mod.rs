@@ -398,8 +398,14 @@ impl Podinit {
     pub fn has_started(&self, instance: &str, times: usize) {
         let is = |line: &Line| line.is_own(instance, "started");
         self.wait_for_nth(&format!("{instance} started"), times, is);
-        let count = self.lines().iter().filter(|line| is(line)).count();
-        assert_eq!(count, times, "{instance}");
+        assert_eq!(self.starts(instance), times, "{instance}");
+    }
+
+    /// How often podinit has said so far that an instance started.
+    pub fn starts(&self, instance: &str) -> usize {
+        let lines = self.lines();
+        let own = lines.iter().filter(|line| line.is_own(instance, "started"));
+        own.count()
     }
 
     /// The lines so far.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::*;
 use crate::cluster::fake::{Answer, Fake, refused, run};
 use crate::domain::id::Label;
+use crate::domain::time::{Mono, Now, Wall};
 
 fn notice(reason: &'static str, instance: &str) -> Notice {
     Notice {
@@ -122,6 +123,48 @@ fn without_the_right_it_is_said_once_and_nothing_is_asked_until_there_is_news() 
             .collect();
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(notes[1].as_str().unwrap().contains("worker-2"), "{notes:?}");
+    });
+}
+
+/// Two hundred times as fast as the real one.
+fn fast() -> Now {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let since = since.unwrap() * 200;
+    Now {
+        mono: Mono::ZERO + since,
+        wall: Wall(since.as_micros() as i64 / 200),
+    }
+}
+
+#[test]
+fn the_right_to_count_up_is_missed_once_however_many_events_there_are() {
+    run(async {
+        let mut fake = Fake::new(|asked| {
+            if asked.verb() == "POST" {
+                return echo(&asked.body);
+            }
+            let (path, _) = asked.target.split_once('?').unwrap();
+            let name = path.rsplit('/').next().unwrap();
+            refused(403, &format!("events \"{name}\" is forbidden: no patch"))
+        });
+        fake.wiring.clock = fast;
+        let crashes = async {
+            loop {
+                for instance in ["worker-0", "worker-1"] {
+                    fake.wiring.notices.0.tell(notice("BackOff", instance));
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let mut work = pin!(async {
+            tokio::join!(keep(&fake), crashes);
+        });
+        fake.until(&mut work, "three tries", |fake| fake.count("PATCH") == 3)
+            .await;
+        assert!(fake.count("POST") > 2, "there are new ones all the time");
+        let notes = fake.notes();
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains("its Role needs"), "{notes:?}");
     });
 }
 

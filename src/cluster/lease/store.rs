@@ -97,7 +97,8 @@ impl Store {
             Action::Nothing => return Answer::Failed("no request".to_owned()),
             Action::Read => match self.api.get(name).await {
                 Ok(lease) => return self.read(lease),
-                Err(Error::Api(status)) if status.is_not_found() => {
+                // By its code: a server without this API, and whoever stands before a server, gives no reason.
+                Err(Error::Api(status)) if status.code == 404 => {
                     self.seen = None;
                     return Answer::Event(Event::Read(None));
                 }
@@ -161,11 +162,7 @@ impl Store {
 fn failed(error: Error) -> Answer {
     match error {
         // 404: deleted since it was read, or no such namespace; reading tells which.
-        Error::Api(status)
-            if status.is_conflict() || status.is_already_exists() || status.code == 404 =>
-        {
-            Answer::Event(Event::Conflict)
-        }
+        Error::Api(status) if [404, 409].contains(&status.code) => Answer::Event(Event::Conflict),
         Error::Api(status) if status.code == 401 || status.code == 403 => {
             Answer::Denied(status.message.clone())
         }

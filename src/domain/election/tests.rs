@@ -399,6 +399,46 @@ fn a_bystander_looks_rarely_and_takes_what_is_abandoned() {
 }
 
 #[test]
+fn a_read_that_is_told_of_a_conflict_is_no_storm() {
+    let mut elector = elector("b");
+    assert_eq!(elector.step(Event::Tick, at(0.0)), Action::Read);
+    assert_eq!(elector.step(Event::Conflict, at(0.1)), Action::Nothing);
+    let (when, action) = next(&mut elector, 0.1);
+    assert!(when > 2.0, "{when}");
+    assert_eq!(action, Action::Read);
+}
+
+#[test]
+fn who_is_not_allowed_looks_rarely() {
+    let mut elector = elector("b");
+    elector.step(Event::Tick, at(0.0));
+    elector.step(Event::Denied, at(0.1));
+    let (when, action) = next(&mut elector, 0.1);
+    assert!((15.0..46.0).contains(&when), "{when}");
+    assert_eq!(action, Action::Read);
+    // Who may read and not write neither.
+    assert!(matches!(
+        elector.step(Event::Read(None), at(when)),
+        Action::Create(_)
+    ));
+    elector.step(Event::Denied, at(when));
+    assert!(next(&mut elector, when).0 > when + 14.0);
+    // A holder has something to lose.
+    let mut holder = holder("a");
+    assert!(matches!(next(&mut holder, 0.2).1, Action::Update(..)));
+    holder.step(Event::Denied, at(2.3));
+    let (when, action) = next(&mut holder, 2.3);
+    assert!(when < 5.0 && matches!(action, Action::Update(..)), "{when}");
+    // What cannot be given up ends by itself.
+    assert!(matches!(
+        holder.step(Event::Release, at(when)),
+        Action::Nothing
+    ));
+    holder.step(Event::Denied, at(when + 0.1));
+    assert!(holder.is_over());
+}
+
+#[test]
 fn an_unready_pod_does_not_ask_but_keeps_what_it_has() {
     let mut elector = elector("b");
     elector.step(Event::Ready(false), at(0.0));

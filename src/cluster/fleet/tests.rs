@@ -1,0 +1,170 @@
+use std::pin::pin;
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::fake::{Answer, Asked, Fake, refused, run};
+use crate::domain::plan::ObjectVersion;
+use crate::domain::time::Mono;
+
+/// A set whose version and status go with its writes, and its pods' reports.
+#[derive(Default)]
+struct State {
+    version: u64,
+    status: Value,
+    reports: Vec<(String, bool, bool)>,
+    /// Somebody else writes before the next write comes.
+    meddle: Option<Value>,
+}
+
+impl State {
+    fn serve(&mut self, asked: &Asked) -> Answer {
+        match (asked.verb(), asked.target.contains("processreports")) {
+            ("GET", true) => self.list(),
+            ("GET", false) => self.set(),
+            ("STATUS", false) => {
+                if let Some(status) = self.meddle.take() {
+                    (self.version, self.status) = (self.version + 1, status);
+                }
+                let sent = asked.body["metadata"]["resourceVersion"].as_str();
+                if sent.is_some_and(|sent| sent != self.version.to_string()) {
+                    return refused(409, "the object has been modified");
+                }
+                self.version += 1;
+                self.status = asked.body["status"].clone();
+                // Somebody else's.
+                let other = json!({"type": "Other", "status": "True", "reason": "X", "message": "",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z"});
+                self.status["conditions"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(other);
+                self.set()
+            }
+            other => panic!("{other:?} {asked:?}"),
+        }
+    }
+
+    fn set(&self) -> Answer {
+        let metadata = json!({"name": "web", "namespace": "shop", "resourceVersion": self.version.to_string()});
+        // Of a spec that only tomorrow's podinit knows.
+        let set = json!({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessSet", "metadata": metadata,
+            "spec": {"processes": 7}, "status": self.status});
+        Answer::Json(200, set)
+    }
+
+    fn list(&self) -> Answer {
+        let report = |(uid, acted, ready): &(String, bool, bool)| {
+            let ready = if *ready { "True" } else { "False" };
+            json!({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessReport",
+                "metadata": {"name": uid, "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": uid, "uid": uid}]},
+                "status": {"pod": uid, "container": "main", "processSet": "web", "phase": "Running", "ready": "1/1",
+                    "restarts": 0, "processes": [], "observedGeneration": if *acted { 2 } else { 1 },
+                    "conditions": [{"type": "Ready", "status": ready, "reason": "X", "message": "",
+                        "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})
+        };
+        let items: Vec<Value> = self.reports.iter().map(report).collect();
+        let list = json!({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessReportList", "metadata": {},
+            "items": items});
+        Answer::Json(200, list)
+    }
+
+    fn admitted(&self) -> u64 {
+        let rollout = &self.status["rollout"];
+        assert_eq!(rollout["generation"], 2, "{rollout}");
+        rollout["admittedPermille"].as_u64().unwrap()
+    }
+}
+
+/// A set of a hundred pods, and the pod that holds its Lease and has acted on the change that is on its way.
+fn fleet() -> (Arc<Mutex<State>>, Fake) {
+    let reports = (0..100).map(|at| (format!("uid-{at}"), false, true));
+    let state = Arc::new(Mutex::new(State {
+        version: 10,
+        reports: reports.collect(),
+        ..State::default()
+    }));
+    let served = state.clone();
+    let fake = Fake::new(move |asked| served.lock().unwrap().serve(asked));
+    (state, fake)
+}
+
+async fn leading(fake: &Fake) {
+    let version = Some(ObjectVersion {
+        uid: "u".into(),
+        generation: 2,
+    });
+    let (sender, seen) = watch::channel(Seen::default());
+    sender.send_modify(|seen| seen.version = version);
+    let (_held, holds) = watch::channel(Held {
+        until: Some(Mono::NEVER),
+    });
+    let (commands, mut taken) = mpsc::channel(16);
+    let leader = Leader {
+        client: fake.access.client.clone(),
+        wiring: &fake.wiring,
+        seen,
+        holds,
+        commands,
+        known: None,
+    };
+    let commands = async { while taken.recv().await.is_some() {} };
+    tokio::join!(leader.work(), commands);
+}
+
+#[test]
+fn what_was_admitted_stays_admitted_though_the_holder_reads_the_set_no_more() {
+    run(async {
+        let (state, fake) = fleet();
+        let mut work = pin!(leading(&fake));
+        fake.until(&mut work, "the first", |fake| fake.count("STATUS") == 1)
+            .await;
+        let first = state.lock().unwrap().admitted();
+        assert!(first > 0);
+        // Nobody has acted yet, and new pods came that are not ready: the limit is less by them, and what was said stays.
+        for at in 0..20 {
+            let report = (format!("new-{at}"), true, false);
+            state.lock().unwrap().reports.push(report);
+        }
+        fake.until(&mut work, "the second", |fake| fake.count("STATUS") == 2)
+            .await;
+        assert_eq!(state.lock().unwrap().admitted(), first);
+    });
+}
+
+#[test]
+fn a_condition_of_somebody_else_is_no_reason_to_write() {
+    run(async {
+        let (_, fake) = fleet();
+        let mut work = pin!(leading(&fake));
+        let lists = |fake: &Fake| {
+            let asked = fake.asked();
+            let lists = asked
+                .iter()
+                .filter(|one| one.target.contains("processreports"));
+            lists.count()
+        };
+        fake.until(&mut work, "some looks", |fake| lists(fake) == 4)
+            .await;
+        assert_eq!(fake.count("STATUS"), 1);
+    });
+}
+
+#[test]
+fn a_status_that_somebody_else_wrote_is_read_before_it_is_written() {
+    run(async {
+        let (state, fake) = fleet();
+        // As a holder before, whose Lease ended while it stood still.
+        let other = json!({"rollout": {"generation": 2, "admittedPermille": 900}});
+        state.lock().unwrap().meddle = Some(other);
+        let mut work = pin!(leading(&fake));
+        fake.until(&mut work, "it is written", |fake| fake.count("STATUS") == 2)
+            .await;
+        assert!(
+            state.lock().unwrap().admitted() >= 900,
+            "it goes on from there"
+        );
+        assert_eq!(fake.notes(), Vec::<String>::new(), "no trouble");
+    });
+}

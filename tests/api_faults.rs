@@ -1,0 +1,111 @@
+//! podinit and an API server that fails: rights that are missing, a server that is away, holders that die, more traffic
+//! than there ever is. `make test-api` builds the server first; where it is built, `cargo test --features api --test
+//! api_faults` does as well.
+
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    unsafe_code,
+    unreachable_pub,
+    reason = "a test"
+)]
+
+#[allow(dead_code, reason = "each test binary uses a part of this")]
+#[path = "support/cluster.rs"]
+mod cluster;
+mod support;
+
+#[path = "api_faults/lease.rs"]
+mod lease;
+#[path = "api_faults/moods.rs"]
+mod moods;
+#[path = "api_faults/outage.rs"]
+mod outage;
+#[path = "api_faults/rights.rs"]
+mod rights;
+#[path = "api_faults/traffic.rs"]
+mod traffic;
+
+use std::fs;
+use std::sync::OnceLock;
+
+use cluster::{Cluster, Pod};
+use serde_json::Value;
+use support::Line;
+
+const STUB: &str = env!("CARGO_BIN_EXE_podinit-stub");
+
+/// One server for all tests of this binary that leave it alone; each has a namespace of its own.
+fn server() -> &'static Cluster {
+    static SERVER: OnceLock<Cluster> = OnceLock::new();
+    SERVER.get_or_init(|| Cluster::audited().with_crds())
+}
+
+/// The rules of examples/rbac.yaml, which are for the set `shop`.
+fn documented_rules() -> String {
+    let path = format!("{}/examples/rbac.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(path).unwrap();
+    let (_, rules) = text.split_once("rules:\n").unwrap();
+    let (rules, _) = rules.split_once("---").unwrap();
+    rules.to_owned()
+}
+
+/// The set `shop`.
+fn set(spec: &str) -> String {
+    format!(
+        "apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {{name: shop}}\nspec:\n{spec}\n"
+    )
+}
+
+/// Two workers, of which the first says what it is told, and the second is there so often.
+fn workers(word: &str, replicas: u32) -> String {
+    format!(
+        "  shutdown: {{drain: 0s}}\n  processes:\n    \
+         - {{name: a, traffic: Background, command: [{STUB}, --say, {word}, --forever]}}\n    \
+         - {{name: b, traffic: Background, replicas: {replicas}, command: [{STUB}, --say, b, --forever]}}"
+    )
+}
+
+fn says(word: &str) -> impl Fn(&Line) -> bool + use<> {
+    let word = word.to_owned();
+    move |line| line.get("process") == "a" && line.get("message") == word
+}
+
+fn tells(part: &str) -> impl Fn(&Line) -> bool + use<> {
+    let part = part.to_owned();
+    move |line| line.get("source") == "podinit" && line.get("message").contains(&part)
+}
+
+fn report(cluster: &Cluster, pod: &Pod<'_>) -> Value {
+    let (namespace, name) = (pod.namespace.as_str(), format!("{}.main", pod.name));
+    cluster.json(&["get", "prep", "-n", namespace, &name, "--ignore-not-found"])
+}
+
+/// The status of the set `shop`.
+fn status(cluster: &Cluster, namespace: &str) -> Value {
+    cluster.json(&["get", "pset", "-n", namespace, "shop"])["status"].clone()
+}
+
+/// What a process has used of a core so far, in seconds.
+fn cpu(pid: i32) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let used = tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    });
+    used.sum::<f64>() / 1e9
+}
+
+/// A process's share of the machine's memory, in KiB: all of it, and what is not of its file, which other tests share.
+fn memory(pid: i32) -> (u64, u64) {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let number = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    (number("Pss:"), number("Pss_Anon:"))
+}
