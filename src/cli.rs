@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod crd;
+pub mod explain;
 pub mod plan;
 mod prestop;
 mod run;
@@ -97,6 +98,8 @@ enum Command {
     Prestop(prestop::Args),
     /// Draw the order of the start, and the worst case of the stop against the grace period
     Plan(plan::Args),
+    /// Say what a change of each field does to a set that runs
+    ExplainChanges(explain::Args),
     /// Print the CustomResourceDefinitions
     Crd(crd::Args),
     /// Print the JSON schema of a ProcessSet, for editors
@@ -145,6 +148,7 @@ pub fn run(
         Some(Command::Prestop(args)) => Ok(prestop::run(args, surroundings, err)),
         Some(Command::Check(args)) => check::run(args, surroundings, out),
         Some(Command::Plan(args)) => plan::run(args, surroundings, out, err),
+        Some(Command::ExplainChanges(args)) => explain::run(args, out, err),
         Some(Command::Crd(args)) => crd::run(args, out),
         Some(Command::Schema(args)) => schema::run(args, out),
         Some(Command::Version) => {

@@ -2,7 +2,8 @@
 //! links lead somewhere.
 //!
 //! Every `sh` or `console` block has `<!-- run -->` or `<!-- not run: REASON -->` above it; `session` says what a run is,
-//! `page` which other marks there are. `UPDATE_DOCS=1 cargo test --test docs` makes `docs/processset.md` anew.
+//! `page` which other marks there are. `UPDATE_DOCS=1 cargo test --test docs` makes `docs/processset.md` and the tables of
+//! `docs/changes.md` anew.
 
 #![allow(
     missing_docs,
@@ -14,6 +15,8 @@
     reason = "tests are at the edge"
 )]
 
+#[path = "docs/effects.rs"]
+mod effects;
 #[path = "docs/matching.rs"]
 mod matching;
 #[path = "docs/page.rs"]
@@ -127,6 +130,22 @@ fn the_field_reference_is_that_of_the_schema() {
     assert!(
         committed == made,
         "docs/processset.md is stale: UPDATE_DOCS=1 cargo test --test docs"
+    );
+}
+
+#[test]
+fn the_effects_of_changes_are_those_of_the_table() {
+    let path = page::root().join("docs/changes.md");
+    let committed = std::fs::read_to_string(&path).unwrap();
+    let made = effects::put(&committed, "effects", &effects::legend());
+    let made = effects::put(&made, "effects of fields", &effects::fields());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &made).unwrap();
+        return;
+    }
+    assert!(
+        committed == made,
+        "docs/changes.md is stale: UPDATE_DOCS=1 cargo test --test docs"
     );
 }
 

@@ -2,14 +2,25 @@
 //!
 //! Plans are compared, not specs: a variable of the set, a file that a spec names and a default count for what they do to
 //! each process. Init processes, directories, the set's start hooks and the wait for sidecars have done their work: what
-//! changes there holds from the next start of the container on.
+//! changes there holds from the next start of the container on. [`table`] has the same by the fields of v1alpha1; a test
+//! holds the two together.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Instance, Kind, Launch, OnTimeout, Plan, Probe, Process, Request, Traffic};
+use super::{
+    Check, Instance, Kind, Launch, LogRule, OnTimeout, Plan, Probe, Process, Request, Traffic,
+};
 use crate::domain::id::Label;
+use table::Turn;
+
+mod same;
+pub mod table;
+#[cfg(test)]
+mod tests;
 
 /// What a newer plan changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +42,9 @@ pub struct ProcessDiff {
     pub step: Step,
     /// The fields that differ, those that need another run first; none for one that comes or goes.
     pub fields: Vec<&'static str>,
+    /// It can make a pod unready that is ready now: by a run that ends, by another probe, by somebody new who has to be
+    /// ready.
+    pub is_risky: bool,
 }
 
 /// What happens to a process.
@@ -84,66 +98,18 @@ impl Diff {
         for (name, process) in services(new) {
             let entry = match before.get(name) {
                 Some(known) => changed(known, process, (old, new)),
-                None => Some((Step::Add, Vec::new())),
+                None => Some(whole(process, Step::Add)),
             };
-            diff.push(process, entry);
+            diff.processes.extend(entry);
         }
         for (name, process) in services(old) {
             if !after.contains_key(name) && process.desired > 0 {
-                diff.push(process, Some((Step::Remove, Vec::new())));
+                diff.processes.push(whole(process, Step::Remove));
             }
         }
-        diff.note_set(old, new);
+        diff.set = of_the_set(old, new);
+        diff.later = of_the_next_start(old, new);
         diff
-    }
-
-    fn push(&mut self, process: &Process, entry: Option<(Step, Vec<&'static str>)>) {
-        if let Some((step, fields)) = entry {
-            let name = Arc::clone(&process.name);
-            self.processes.push(ProcessDiff { name, step, fields });
-        }
-    }
-
-    fn note_set(&mut self, old: &Plan, new: &Plan) {
-        let mut note = |differs: bool, field| {
-            if differs {
-                self.set.push(field);
-            }
-        };
-        note(
-            old.shutdown.grace != new.shutdown.grace,
-            "terminationGracePeriodSeconds",
-        );
-        note(
-            (old.shutdown.drain, old.shutdown.tail) != (new.shutdown.drain, new.shutdown.tail),
-            "shutdown",
-        );
-        note(old.rollout != new.rollout, "rollout");
-        note(
-            (&old.hooks.pre_stop, &old.hooks.post_stop)
-                != (&new.hooks.pre_stop, &new.hooks.post_stop),
-            "hooks",
-        );
-        note(quits(old) != quits(new), "sidecars");
-        let mut later = |differs: bool, field| {
-            if differs {
-                self.later.push(field);
-            }
-        };
-        later(
-            (&old.hooks.pre_start, &old.hooks.post_start)
-                != (&new.hooks.pre_start, &new.hooks.post_start),
-            "hooks",
-        );
-        later(waits(old) != waits(new), "sidecars");
-        later(old.directories != new.directories, "directories");
-        later(
-            !same_inits(
-                &inits(old).collect::<Vec<_>>(),
-                &inits(new).collect::<Vec<_>>(),
-            ),
-            "initProcesses",
-        );
     }
 
     /// Nothing at all.
@@ -151,15 +117,9 @@ impl Diff {
         self.processes.is_empty() && self.set.is_empty() && self.later.is_empty()
     }
 
-    /// It can make a pod unready that is ready now: by a run that ends, by another probe, by somebody new who has to be
-    /// ready. A fleet takes such a change by and by.
+    /// It can make a pod unready that is ready now. A fleet takes such a change by and by.
     pub fn is_risky(&self) -> bool {
-        const TELLING: [&str; 3] = ["probes", "traffic", "minReadySeconds"];
-        self.stops_runs()
-            || self.processes.iter().any(|process| {
-                process.step == Step::Add
-                    || process.fields.iter().any(|field| TELLING.contains(field))
-            })
+        self.processes.iter().any(|process| process.is_risky)
     }
 
     /// The processes that it starts, or starts again.
@@ -180,6 +140,67 @@ impl Diff {
 /// `replicas`, where it becomes less.
 const FEWER: &str = "fewer replicas";
 
+/// The names of those that differ.
+fn named<const N: usize>(all: [(&'static str, bool); N]) -> Vec<&'static str> {
+    let differ = all.into_iter().filter(|(_, differs)| *differs);
+    differ.map(|(field, _)| field).collect()
+}
+
+fn of_the_set(old: &Plan, new: &Plan) -> Vec<&'static str> {
+    let times = |plan: &Plan| (plan.shutdown.drain, plan.shutdown.tail);
+    let [before, after] = [old, new].map(|plan| [&plan.hooks.pre_stop, &plan.hooks.post_stop]);
+    named([
+        ("name", old.name != new.name),
+        (
+            "terminationGracePeriodSeconds",
+            old.shutdown.grace != new.shutdown.grace,
+        ),
+        ("shutdown", times(old) != times(new)),
+        ("rollout", old.rollout != new.rollout),
+        ("hooks", !same::lists_of_hooks(before, after)),
+        (
+            "env",
+            both_and_differ(
+                same::env_of(before.into_iter().flatten()),
+                same::env_of(after.into_iter().flatten()),
+            ),
+        ),
+        (
+            "logging",
+            both_and_differ(log_of_hooks(old), log_of_hooks(new)),
+        ),
+        ("sidecars", quits(old) != quits(new)),
+    ])
+}
+
+fn of_the_next_start(old: &Plan, new: &Plan) -> Vec<&'static str> {
+    let [before, after] = [old, new].map(|plan| [&plan.hooks.pre_start, &plan.hooks.post_start]);
+    named([
+        ("hooks", !same::lists_of_hooks(before, after)),
+        (
+            "env",
+            both_and_differ(
+                same::env_of(before.into_iter().flatten()),
+                same::env_of(after.into_iter().flatten()),
+            ) || both_and_differ(env_of_asking(old), env_of_asking(new)),
+        ),
+        ("sidecars", !same_waits(old, new)),
+        ("directories", old.directories != new.directories),
+        ("initProcesses", !same_inits(old, new)),
+    ])
+}
+
+/// How the output of the set's hooks is logged.
+fn log_of_hooks(plan: &Plan) -> Option<&LogRule> {
+    let hooks = &plan.hooks;
+    let start = hooks.pre_start.iter().chain(&hooks.post_start);
+    same::log_of(start.chain(&hooks.pre_stop).chain(&hooks.post_stop))
+}
+
+fn both_and_differ<T: PartialEq>(old: Option<T>, new: Option<T>) -> bool {
+    matches!((old, new), (Some(old), Some(new)) if old != new)
+}
+
 /// Who is told to quit at the end, and how.
 fn quits(plan: &Plan) -> Vec<(&Arc<Label>, &Arc<Request>)> {
     let all = plan.sidecars.iter();
@@ -194,6 +215,23 @@ fn waits(plan: &Plan) -> Vec<(&Arc<Label>, &Arc<Probe>, OnTimeout)> {
         .collect()
 }
 
+fn same_waits(old: &Plan, new: &Plan) -> bool {
+    let (old, new) = (waits(old), waits(new));
+    let same = |(old, new): (&(_, &Arc<Probe>, _), &(_, &Arc<Probe>, _))| {
+        (old.0, old.2) == (new.0, new.2) && same::probe(old.1, new.1)
+    };
+    old.len() == new.len() && old.iter().zip(&new).all(same)
+}
+
+/// The environment of what sidecars are asked with.
+fn env_of_asking(plan: &Plan) -> Option<&[CString]> {
+    let mut probes = waits(plan).into_iter().map(|(_, probe, _)| probe);
+    probes.find_map(|probe| match &probe.check {
+        Check::Exec { launch, .. } => Some(&launch.env[..]),
+        Check::Request(_) | Check::Notify => None,
+    })
+}
+
 fn services(plan: &Plan) -> impl Iterator<Item = (&str, &Process)> {
     let services = plan.processes.iter();
     services
@@ -206,16 +244,21 @@ fn inits(plan: &Plan) -> impl Iterator<Item = &Process> {
     all.filter(|process| process.kind != Kind::Service)
 }
 
-fn same_inits(old: &[&Process], new: &[&Process]) -> bool {
-    old.len() == new.len()
-        && old.iter().zip(new).all(|(old, new)| {
-            let launch =
-                |process: &Process| process.instances.first().map(|one| one.launch.clone());
-            old.name == new.name
-                && old.kind == new.kind
-                && old.restart == new.restart
-                && launch(old) == launch(new)
-        })
+fn same_inits(old: &Plan, new: &Plan) -> bool {
+    // Not its Lease, which follows the name of the set.
+    let key = |process: &Process| process.once.as_ref().map(|once| once.key.clone());
+    let same = |(before, after): (&Process, &Process)| {
+        let differs = |differs: Differs<Launch>| {
+            paired(before, after).any(|(old, new)| differs(&old.launch, &new.launch))
+        };
+        before.name == after.name
+            && before.kind == after.kind
+            && key(before) == key(after)
+            && !OF_A_RUN.iter().any(|(_, rule)| differs(*rule))
+            && !IN_PLACE.iter().any(|(_, rule)| rule(before, after))
+            && waits_for(before, old) == waits_for(after, new)
+    };
+    inits(old).count() == inits(new).count() && inits(old).zip(inits(new)).all(same)
 }
 
 type Differs<T> = fn(&T, &T) -> bool;
@@ -223,7 +266,7 @@ type Differs<T> = fn(&T, &T) -> bool;
 /// What makes another run necessary, and the field it comes from.
 const OF_A_RUN: &[(&str, Differs<Launch>)] = &[
     ("command", |old, new| old.argv != new.argv),
-    ("env", |old, new| old.env != new.env),
+    ("env", |old, new| !same::env(old, new)),
     ("workingDir", |old, new| old.dir != new.dir),
     ("securityContext", |old, new| {
         (&old.identity, old.no_new_privs) != (&new.identity, new.no_new_privs)
@@ -241,23 +284,22 @@ const IN_PLACE: &[(&str, Differs<Process>)] = &[
     ("replicas", |old, new| new.desired > old.desired),
     (FEWER, |old, new| new.desired < old.desired),
     ("restartPolicy", |old, new| {
-        (
-            old.restart.policy,
-            &old.restart.success_codes,
-            old.restart.backoff,
-        ) != (
-            new.restart.policy,
-            &new.restart.success_codes,
-            new.restart.backoff,
-        )
+        old.restart.policy != new.restart.policy
+    }),
+    ("successExitCodes", |old, new| {
+        old.restart.success_codes != new.restart.success_codes
+    }),
+    ("restartBackoff", |old, new| {
+        old.restart.backoff != new.restart.backoff
     }),
     ("restartLimit", |old, new| {
         old.restart.limit != new.restart.limit
     }),
     ("onFailure", |old, new| old.on_failure != new.on_failure),
     ("onSuccess", |old, new| old.on_success != new.on_success),
-    ("stopSignal", |old, new| {
-        (old.stop.signal, old.stop.target) != (new.stop.signal, new.stop.target)
+    ("stopSignal", |old, new| old.stop.signal != new.stop.signal),
+    ("signalTarget", |old, new| {
+        old.stop.target != new.stop.target
     }),
     ("terminationGracePeriodSeconds", |old, new| {
         old.stop.grace != new.stop.grace
@@ -268,15 +310,30 @@ const IN_PLACE: &[(&str, Differs<Process>)] = &[
         old.active_deadline != new.active_deadline
     }),
     ("logging", |old, new| old.log != new.log),
-    ("updateStrategy", |old, new| {
-        let rule = |process: &Process| (process.update.recreate, process.update.max_unavailable);
-        rule(old) != rule(new) || old.update.surge != new.update.surge
-    }),
+    ("updateStrategy", |old, new| old.update != new.update),
     ("lifecycle", |old, new| {
-        paired(old, new).any(|(old, new)| old.hooks != new.hooks)
+        paired(old, new).any(|(old, new)| !same::hooks(&old.hooks, &new.hooks))
     }),
-    ("probes", |old, new| {
-        paired(old, new).any(|(old, new)| old.probes != new.probes)
+    ("startupProbe", |old, new| {
+        paired(old, new).any(|(old, new)| {
+            !same::maybe(old.probes.startup.as_deref(), new.probes.startup.as_deref())
+        })
+    }),
+    ("livenessProbe", |old, new| {
+        paired(old, new).any(|(old, new)| {
+            !same::maybe(
+                old.probes.liveness.as_deref(),
+                new.probes.liveness.as_deref(),
+            )
+        })
+    }),
+    ("readinessProbe", |old, new| {
+        paired(old, new).any(|(old, new)| {
+            !same::maybe(
+                old.probes.readiness.as_deref(),
+                new.probes.readiness.as_deref(),
+            )
+        })
     }),
 ];
 
@@ -288,30 +345,55 @@ fn paired<'a>(
     old.instances.iter().zip(&new.instances).take(most)
 }
 
-fn changed(
-    old: &Process,
-    new: &Process,
-    plans: (&Plan, &Plan),
-) -> Option<(Step, Vec<&'static str>)> {
+/// It comes or goes as a whole.
+fn whole(process: &Process, step: Step) -> ProcessDiff {
+    ProcessDiff {
+        name: Arc::clone(&process.name),
+        step,
+        fields: Vec::new(),
+        is_risky: true,
+    }
+}
+
+fn changed(old: &Process, new: &Process, plans: (&Plan, &Plan)) -> Option<ProcessDiff> {
     let differs = |differs: Differs<Launch>| {
         paired(old, new).any(|(old, new)| differs(&old.launch, &new.launch))
     };
     let runs = OF_A_RUN.iter().filter(|(_, rule)| differs(*rule));
     let mut fields: Vec<&'static str> = runs.map(|(field, _)| *field).collect();
-    let restart = !fields.is_empty();
+    let step = if fields.is_empty() {
+        Step::InPlace
+    } else {
+        Step::Restart
+    };
     let in_place = IN_PLACE.iter().filter(|(_, rule)| rule(old, new));
-    // What runs with another environment or directory has other hooks and probes too: that is no news.
-    let news = |field: &&str| !restart || !matches!(*field, "lifecycle" | "probes");
-    fields.extend(in_place.map(|(field, _)| *field).filter(news));
+    fields.extend(in_place.map(|(field, _)| *field));
     if waits_for(old, plans.0) != waits_for(new, plans.1) {
         fields.push("dependsOn");
     }
-    let step = if restart {
-        Step::Restart
-    } else {
-        Step::InPlace
-    };
-    (!fields.is_empty()).then_some((step, fields))
+    (!fields.is_empty()).then(|| ProcessDiff {
+        name: Arc::clone(&new.name),
+        step,
+        is_risky: fields.iter().any(|field| waits_its_turn(field, old, new)),
+        fields,
+    })
+}
+
+/// What the table says of the field, and where that depends, what it depends on.
+fn waits_its_turn(field: &str, old: &Process, new: &Process) -> bool {
+    let field = if field == FEWER { "replicas" } else { field };
+    let row = table::row_of(&format!("spec.processes[].{field}"));
+    match (row.map(|row| row.turn), field) {
+        (Some(Turn::AtOnce), _) => false,
+        // A Serving instance that is new has to be ready before the pod is again.
+        (Some(Turn::MayWait), "replicas") => new.desired < old.desired || serves(new),
+        // A run that is over it now is stopped.
+        (Some(Turn::MayWait), "activeDeadlineSeconds") => {
+            let limit = |process: &Process| process.active_deadline.unwrap_or(Duration::MAX);
+            limit(new) < limit(old)
+        }
+        (Some(Turn::MayWait | Turn::Waits) | None, _) => true,
+    }
 }
 
 /// Whom a process waits for, by name: ids are of one plan only.

@@ -17,7 +17,7 @@ pub(in crate::domain) fn set(body: &str) -> ProcessSet {
 
 /// The set of a whole text.
 #[track_caller]
-fn loaded(text: &str) -> ProcessSet {
+pub(super) fn loaded(text: &str) -> ProcessSet {
     let loaded = spec::load(text, "t.yaml", &[]);
     match loaded.set {
         Some(set) => set,

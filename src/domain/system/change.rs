@@ -16,7 +16,7 @@ use crate::domain::fact::Fact;
 use crate::domain::id::{InstanceId, ProcessId};
 use crate::domain::plan::diff::Diff;
 use crate::domain::plan::merge::merge;
-use crate::domain::plan::{Instance, Kind, ObjectVersion, Plan, Process};
+use crate::domain::plan::{Instance, Kind, ObjectVersion, Plan, Process, RestartPolicy};
 use crate::domain::process::machine::Machine;
 use crate::domain::process::phase::PhaseKind;
 use crate::domain::snapshot::SpecView;
@@ -114,7 +114,7 @@ impl System {
 
     /// Takes a newer spec, or lets it wait for its turn in the fleet.
     fn consider(&mut self, plan: Arc<Plan>, now: Now) {
-        let Some(current) = self.plan.clone() else {
+        let Some(written) = self.changes.written.clone() else {
             return;
         };
         let object = &plan.origin.object;
@@ -126,7 +126,7 @@ impl System {
         }
         self.changes.refused = None;
         self.changes.pending = None;
-        let diff = Diff::between(&current, &plan);
+        let diff = Diff::between(&written, &plan);
         if object.is_some() && diff.is_risky() {
             self.wait_with(plan, "its turn among the pods of the set has not come");
         } else {
@@ -138,12 +138,13 @@ impl System {
     pub(super) fn admitted(&mut self, object: &ObjectVersion, now: Now) {
         let waits = self.changes.pending.as_ref();
         let it = waits.is_some_and(|plan| plan.origin.object.as_ref() == Some(object));
-        let (true, Stage::Main, Some(current)) = (it, self.stage, self.plan.clone()) else {
+        let written = self.changes.written.clone();
+        let (true, Stage::Main, Some(written)) = (it, self.stage, written) else {
             self.shared.late += 1;
             return;
         };
         if let Some(plan) = self.changes.pending.take() {
-            let diff = Diff::between(&current, &plan);
+            let diff = Diff::between(&written, &plan);
             self.changes.progress_until = now.mono + plan.rollout.progress_deadline;
             self.apply(plan, &diff, now);
         }
@@ -170,11 +171,8 @@ impl System {
     /// The pod did not become ready under the spec in force: back to the last one under which it was.
     fn revert(&mut self, now: Now) {
         self.changes.progress_until = Mono::NEVER;
-        let (Some(current), Some(bad), Some(good)) = (
-            self.plan.clone(),
-            self.changes.written.clone(),
-            self.changes.good.clone(),
-        ) else {
+        let changes = &self.changes;
+        let (Some(bad), Some(good)) = (changes.written.clone(), changes.good.clone()) else {
             return;
         };
         if Arc::ptr_eq(&bad, &good) {
@@ -195,7 +193,7 @@ impl System {
             reason: "ProgressDeadlineExceeded",
             message,
         }));
-        let diff = Diff::between(&current, &good);
+        let diff = Diff::between(&bad, &good);
         self.apply(good, &diff, now);
     }
 
@@ -317,6 +315,9 @@ impl System {
 
     fn follow_known(&mut self, at: u32, before: &Before, (log, differs): (bool, bool), now: Now) {
         let unit = &self.units[at as usize];
+        let always = self.plan.as_ref().is_some_and(|plan| {
+            plan.process(unit.id.process).restart.policy == RestartPolicy::Always
+        });
         let kind = unit.machine.phase().kind();
         let opened = self.board.is_open(unit.id.process);
         if unit.machine.never_met() || (unit.machine.is_retired() && !opened) {
@@ -328,7 +329,8 @@ impl System {
         }
         let again = match kind {
             PhaseKind::Failed => differs,
-            PhaseKind::Completed | PhaseKind::Backoff => before.outdated,
+            PhaseKind::Completed => before.outdated || always,
+            PhaseKind::Backoff => before.outdated,
             _ => false,
         };
         if again {

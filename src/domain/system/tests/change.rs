@@ -395,12 +395,12 @@ fn a_pod_that_does_not_get_ready_goes_back_to_its_last_good_spec_once() {
     world.change(90.0, &bad).run_until(200.0);
     expect![[r#"
         020.000 change waits: its turn among the pods of the set has not come
-        020.000 change: php-fpm is restarted (command); rollout of the set
+        020.000 change: php-fpm is restarted (command, readinessProbe); rollout of the set
         020.000 SIGTERM to php-fpm-0 Leader
         020.000 php-fpm-0 ended: exit code 0
         020.000 spawn php-fpm-0
         080.000 change taken back
-        080.000 change: php-fpm is restarted (command); rollout of the set
+        080.000 change: php-fpm is restarted (command, readinessProbe); rollout of the set
         080.000 SIGTERM to php-fpm-0 Leader
         080.000 php-fpm-0 ended: exit code 0
         080.000 spawn php-fpm-0
@@ -413,6 +413,73 @@ fn a_pod_that_does_not_get_ready_goes_back_to_its_last_good_spec_once() {
     let refused = snapshot.spec.refused.as_ref().unwrap();
     assert_eq!(refused.reason, "ProgressDeadlineExceeded");
     assert_eq!(refused.origin.object, Some(version(2)));
+}
+
+#[test]
+fn what_has_completed_runs_again_when_it_always_runs() {
+    let task = || service("task").background();
+    let mut world = set(vec![service("web"), task().on_failure_only()])
+        .world()
+        .child("task", dies(2.0, 0));
+    world.run_until(10.0);
+    world.trace.clear();
+    world.change(
+        20.0,
+        &set(vec![service("web"), task().grace(9.0).on_failure_only()]),
+    );
+    world.change(30.0, &set(vec![service("web"), task().grace(9.0)]));
+    world.run_until(31.0);
+    expect![[r#"
+        020.000 change: task changes in place (terminationGracePeriodSeconds)
+        020.000 change done
+        030.000 change: task changes in place (restartPolicy)
+        030.000 change done
+        030.000 spawn task-0
+    "#]]
+    .assert_eq(&world.trace);
+}
+
+#[test]
+fn what_is_on_its_way_out_and_written_again_is_new_for_a_fleet() {
+    let both = || set(vec![service("web"), service("queue").background()]);
+    let mut world = started(both().generation(1)).child("queue", stops_in(9.0));
+    let admitted = |generation| Event::Admitted {
+        object: version(generation),
+    };
+    world.change(20.0, &set(vec![service("web")]).generation(2));
+    world.at(20.0, admitted(2));
+    world.change(22.0, &both().generation(3)).run_until(23.0);
+    assert_eq!(world.snapshot().spec.waits, Some(version(3)));
+    world.at(24.0, admitted(3)).run_until(40.0);
+    expect![[r#"
+        020.000 change waits: its turn among the pods of the set has not come
+        020.000 change: queue is removed
+        020.000 SIGTERM to queue-0 Leader
+        022.000 change waits: its turn among the pods of the set has not come
+        024.000 change: queue is added
+        029.000 queue-0 ended: exit code 0
+        029.000 spawn queue-0
+        029.000 change done
+    "#]]
+    .assert_eq(&world.trace);
+}
+
+#[test]
+fn init_processes_that_change_are_told_once() {
+    let mut world = started(shop());
+    let mut first = shop();
+    first.plan.processes[0] = init("migrate").runs("v2");
+    let mut second = first.clone();
+    second.plan.processes[3] = second.plan.processes[3].clone().grace(9.0);
+    world.change(20.0, &first).change(30.0, &second);
+    world.run_until(40.0);
+    expect![[r#"
+        020.000 change: initProcesses from the next start of the container on
+        020.000 change done
+        030.000 change: queue changes in place (terminationGracePeriodSeconds)
+        030.000 change done
+    "#]]
+    .assert_eq(&world.trace);
 }
 
 #[test]
