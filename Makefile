@@ -11,12 +11,15 @@ STACK := php8.2-fpm php8.2-cli php-redis php8.2-sqlite3 php-laravel-framework ng
 # Peers that the benchmarks run beside podinit.
 PEERS := s6 tini supervisor runit dumb-init
 BUILD := gcc libc6-dev make
+# What a kind cluster takes, and what else where no Docker answers: one of our own, and a node image built from packages.
+E2E := busybox-static jq python3 zstd
+OWN_DOCKER := ca-certificates debootstrap docker.io iproute2 iptables
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Installs the Debian packages that are missing; says how where it may not.
 define install
@@ -64,11 +67,62 @@ test-api: kubernetes ## the tests against a real API server alone
 	cargo test --locked --no-fail-fast --features api --test 'api*'
 	$(call say,every test against a real API server passed)
 
+.PHONY: docker
+docker:
+	$(call say,Docker for the tests)
+	$(call install,git python3)
+	$(if $(shell docker version >/dev/null 2>&1 && echo yes),,$(call install,debootstrap docker.io docker-compose iptables iproute2 util-linux))
+
+.PHONY: images
+images: docker build ## podinit's images, made without Docker or a registry, into ~/.cache/podinit
+	$(call say,images)
+	@kind-e2e/images $(BINARY)
+
+.PHONY: test-docker
+test-docker: docker build ## the images in a real Docker, and every command of docs/docker.md
+	$(call say,tests in Docker)
+	kind-e2e/docker-test $(BINARY)
+
+.PHONY: test-charts
+test-charts: stack kubernetes ## the Helm charts: rendered by Helm 3 and 4, checked, run, and installed into a real API server
+	$(call say,tests of the Helm charts)
+	$(if $(shell command -v go),,$(call install,golang-go ca-certificates))
+	$(call install,python3-venv util-linux openssl)
+	@[[ -n "$${PODINIT:-}" ]] || $(MAKE) build
+	@tools=$$(charts/tests/tools); eval "$$tools"; export HELM3 HELM4 PYTHON PYTHONDONTWRITEBYTECODE=1; \
+	  PODINIT=$${PODINIT:-$(BINARY)} $$PYTHON -m pytest -q -p no:cacheprovider charts/tests
+	$(call say,every test of the charts passed)
+
 .PHONY: kubernetes
 kubernetes: ## Kubernetes and etcd for the tests, from their Go modules, into ~/.cache/podinit
 	$(call say,Kubernetes for the tests)
 	$(if $(shell command -v go),,$(call install,golang-go ca-certificates))
 	@kind-e2e/build
+
+.PHONY: e2e-packages
+e2e-packages:
+	$(call say,kind)
+	$(call install,$(E2E))
+	$(if $(shell docker version 2>/dev/null),,$(call install,$(OWN_DOCKER)))
+	$(if $(shell command -v go),,$(call install,golang-go ca-certificates))
+
+.PHONY: e2e-up
+e2e-up: e2e-packages ## a kind cluster of two nodes to work with by hand; prints what to eval
+	@kind-e2e/up
+
+.PHONY: e2e-down
+e2e-down: ## deletes that cluster and all that came with it
+	@kind-e2e/down
+
+.PHONY: e2e
+e2e: build e2e-packages docker ## podinit on a real kubelet: makes a kind cluster, runs kind-e2e/suite in it, deletes it
+	$(call say,podinit in a kind cluster)
+	$(call install,python3-venv)
+	@tools=$$(charts/tests/tools); eval "$$tools"; export PYTHON HELM=$$HELM4; \
+	  images=$$(kind-e2e/images $(BINARY)); \
+	  for image in podinit-debian podinit-laravel podinit-laravel-supervisord; do load+=(--load "$$images/$$image.tar"); done; \
+	  kind-e2e/run "$${load[@]}" kind-e2e/suite/run $(BINARY)
+	$(call say,every test in the cluster passed)
 
 .PHONY: fmt
 fmt: ## formats the code
@@ -93,4 +147,5 @@ bench: peers build ## podinit beside s6, tini, runit, dumb-init and supervisord 
 ci: ## all that continuous integration checks
 	$(MAKE) lint
 	$(MAKE) test
+	$(MAKE) test-charts
 	$(MAKE) demo

@@ -14,7 +14,7 @@ spl_autoload_register(function (string $class): void {
 
 // The code is read-only; everything that is written goes below one directory. Laravel keeps its caches in
 // bootstrap/cache unless these variables say otherwise.
-$storage = getenv('APP_STORAGE') ?: dirname(__DIR__, 2).'/storage';
+$storage = getenv('APP_STORAGE') ?: dirname(__DIR__).'/storage';
 foreach (['CONFIG', 'EVENTS', 'PACKAGES', 'ROUTES', 'SERVICES'] as $cache) {
     $_ENV["APP_{$cache}_CACHE"] ??= $storage.'/framework/cache/'.strtolower($cache).'.php';
 }

@@ -1,0 +1,161 @@
+"""The charts in a real API server: what Kubernetes itself takes, what stays of earlier revisions, what an uninstall leaves."""
+
+import itertools
+import json
+
+import pytest
+from cluster import Cluster
+from conftest import CHART, CRDS, ROOT, helm, run, values_of, with_image
+
+NUMBERS = itertools.count()
+#: No kubelet runs the hooks' pods, so a release that has some would wait for them for ever.
+NO_HOOKS = {"migrate": {"enabled": False}, "tests": {"enabled": False}}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with Cluster() as cluster:
+        for file in sorted((ROOT / "crds").glob("*.yaml")):
+            # As the chart makes them; a release of them is in a test of its own.
+            cluster.kubectl("apply", "--server-side", "-f", file)
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+        yield cluster
+
+
+@pytest.fixture
+def namespace(cluster):
+    """One in which only `restricted` pods are allowed, as the API server sees it."""
+    name = f"charts-{next(NUMBERS)}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl(
+        "label",
+        "namespace",
+        name,
+        "pod-security.kubernetes.io/enforce=restricted",
+        "pod-security.kubernetes.io/warn=restricted",
+    )
+    return name
+
+
+def helms(cluster, major, namespace, *arguments, values=None, code=0):
+    given = ["--values", "-"] if values is not None else []
+    return run(
+        helm(major), "--namespace", namespace, *arguments, *given, stdin=json.dumps(values), env=cluster.env(), code=code
+    )
+
+
+def names(cluster, namespace, kind):
+    return set(cluster.kubectl("get", kind, "-n", namespace, "-o", "jsonpath={.items[*].metadata.name}").split())
+
+
+def test_the_server_takes_it(ci, major, cluster, namespace):
+    told = helms(cluster, major, namespace, "install", "shop", CHART, "--dry-run=server", values=values_of(ci))
+    notes = told.partition("\nNOTES:\n")[2]
+    assert f"A stop has {values_of(ci).get('gracePeriodSeconds', 60)} s:" in notes
+    # What one would type next is there, and nothing that the release has not.
+    assert f"kubectl -n {namespace} rollout status deployment/shop" in notes
+    assert ("helm -n" in notes) == (values_of(ci).get("web", {}).get("enabled", True))
+    assert "%!" not in notes and "<no value>" not in notes, notes
+
+
+def test_every_object_is_taken_without_a_warning(ci, cluster, namespace):
+    """Each one as kubectl would create it, with a check of every field. Helm's dry run does not send them."""
+    made = run(helm(4), "--namespace", namespace, "template", "shop", CHART, "--values", ci)
+    if "runtimeClassName" in made:
+        # Admission asks for it.
+        cluster.kubectl(
+            "apply",
+            "-f",
+            "-",
+            stdin='{"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "gvisor"}, "handler": "runsc"}',
+        )
+        cluster.kubectl(
+            "apply",
+            "-f",
+            "-",
+            stdin='{"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "web"}, "value": 1}',
+        )
+    done = run(
+        "sh",
+        "-c",
+        'exec "$@" 2>&1',
+        "sh",
+        cluster.programs / "kubectl",
+        "create",
+        "--validate=strict",
+        "--dry-run=server",
+        "-n",
+        namespace,
+        "-f",
+        "-",
+        stdin=made,
+        env=cluster.env(),
+    )
+    assert "Warning" not in done, done
+    assert "deployment.apps/" in done
+
+
+@pytest.mark.parametrize("mode", ["File", "ProcessSet"])
+def test_install_upgrade_rollback_uninstall(mode, major, cluster, namespace):
+    """ConfigMaps of earlier revisions stay for a while, and an uninstall leaves nothing."""
+
+    def values(children):
+        return with_image(mode=mode, configHistory=2, phpFpm={"children": children}, **NO_HOOKS)
+
+    def mounted():
+        return cluster.kubectl(
+            "get",
+            "deployment",
+            "shop-laravel",
+            "-n",
+            namespace,
+            "-o",
+            'jsonpath={.spec.template.spec.volumes[?(@.name=="podinit")].configMap.name}',
+        )
+
+    helms(cluster, major, namespace, "install", "shop", CHART, values=values(1))
+    seen = [mounted()]
+    for children in (2, 3, 4):
+        helms(cluster, major, namespace, "upgrade", "shop", CHART, values=values(children))
+        seen.append(mounted())
+        assert len(set(seen)) == len(seen)
+        kept = names(cluster, namespace, "configmap") - {"kube-root-ca.crt"}
+        assert {seen[-1], seen[-2]} <= kept and len(kept) == min(3, len(seen)), (seen, kept)
+    # An upgrade that changes nothing keeps them too.
+    helms(cluster, major, namespace, "upgrade", "shop", CHART, values=values(4))
+    assert mounted() == seen[-1] and seen[-1] in names(cluster, namespace, "configmap")
+    helms(cluster, major, namespace, "rollback", "shop", "2")
+    assert mounted() == seen[1]
+    assert seen[1] in names(cluster, namespace, "configmap")
+    if mode == "ProcessSet":
+        revision = cluster.kubectl("get", "processset", "shop-laravel", "-n", namespace, "-o", "jsonpath={.spec.revision}")
+        env = cluster.kubectl(
+            "get",
+            "deployment",
+            "shop-laravel",
+            "-n",
+            namespace,
+            "-o",
+            'jsonpath={.spec.template.spec.containers[0].env[?(@.name=="PODINIT_REVISION")].value}',
+        )
+        assert revision == env
+    helms(cluster, major, namespace, "uninstall", "shop")
+    assert names(cluster, namespace, "configmap,deployment,service,role,rolebinding,poddisruptionbudget,processset") <= {
+        "kube-root-ca.crt"
+    }
+
+
+def test_crds_are_installed_upgraded_and_kept(major, cluster, namespace):
+    """Those of kubectl are taken over; an uninstall deletes none."""
+    force = ["--force-conflicts"] if major == 4 else []
+    helms(cluster, major, namespace, "install", "podinit-crds", CRDS, "--take-ownership", *force)
+    helms(cluster, major, namespace, "upgrade", "podinit-crds", CRDS, *force, values={"labels": {"a": f"helm{major}"}})
+    labels = json.loads(cluster.kubectl("get", "crd", "processsets.podinit.dev", "-o", "json"))["metadata"]["labels"]
+    assert labels["a"] == f"helm{major}"
+    helms(cluster, major, namespace, "uninstall", "podinit-crds")
+    assert (
+        cluster.kubectl("get", "crd", "processsets.podinit.dev", "processreports.podinit.dev", "-o", "name").count(
+            "podinit.dev"
+        )
+        == 2
+    )

@@ -1,0 +1,58 @@
+"""docs/laravel.md is true: its values are taken, its numbers are those of the chart."""
+
+import re
+
+import pytest
+import yaml
+from conftest import CHART, ROOT, render, template, values_of
+
+PAGE = (ROOT / "docs/laravel.md").read_text()
+BLOCKS = [
+    block
+    for block in re.findall(r"^```text\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    if block.startswith("# values.yaml\n")
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_its_values_are_taken(block, major):
+    render(yaml.safe_load(block), major=major)
+
+
+def test_its_times_are_those_of_the_chart():
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) s \| (\d+) s \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 5
+    for grace, drain, request, job in rows:
+        objects = render(
+            {**values_of(CHART / "ci/minimal-values.yaml"), "gracePeriodSeconds": int(grace), "drainSeconds": int(drain)}
+        )
+        assert f"request_terminate_timeout = {request}s" in objects.config()["php-fpm.conf"], grace
+        assert f"--timeout={job}" in objects.processes()["queue-default"]["command"], grace
+
+
+def test_its_refusal_is_that_of_the_chart():
+    _, _, told = template({**values_of(CHART / "ci/minimal-values.yaml"), "queues": {"default": {"timeout": 90}}})
+    said = re.search(r"\.\.\. (gracePeriodSeconds: .*?) \(\.\.\.\)", PAGE, re.DOTALL)[1]
+    assert " ".join(said.split()) in told
+
+
+def test_it_names_values_that_exist():
+    """`web.requestSeconds` and the like, in running text."""
+    values = values_of(CHART / "values.yaml")
+    named = set(re.findall(r"`((?:\w+\.)+\w+)`", re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)))
+    roots = {name for name in named if name.split(".")[0] in values}
+    assert len(roots) > 10
+    for name in roots:
+        at = values
+        for part in name.split("."):
+            assert part in at, name
+            at = at[part]
+
+
+@pytest.mark.parametrize("chart", ["laravel", "podinit-crds"])
+def test_links_of_the_readmes_lead_somewhere(chart):
+    page = ROOT / "charts" / chart / "README.md"
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
+    assert links
+    for link in links:
+        assert (page.parent / link).exists(), link

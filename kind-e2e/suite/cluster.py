@@ -1,0 +1,160 @@
+"""The cluster as its users see it: kubectl, Helm, and what happened to pods.
+
+Standard library only. What is here knows nothing of a single test.
+"""
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RESTRICTED = {
+    "pod-security.kubernetes.io/enforce": "restricted",
+    "pod-security.kubernetes.io/enforce-version": "latest",
+}
+
+
+class Failed(AssertionError):
+    """A command failed, or what was waited for did not come."""
+
+
+def run(*command, timeout=120, check=True, text=None):
+    """The standard output of a command."""
+    done = subprocess.run(
+        [str(word) for word in command], input=text, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    if check and done.returncode:
+        raise Failed(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def within(seconds, what, found):
+    """Waits until `found()` gives something true, and gives it. What fails on the way is told at the end."""
+    end, last = time.monotonic() + seconds, ""
+    while True:
+        try:
+            result = found()
+            if result:
+                return result
+            last = f"last: {result!r}"
+        except (Failed, KeyError, IndexError, TypeError, ValueError) as error:
+            last = f"last: {error}"
+        if time.monotonic() > end:
+            raise Failed(f"not within {seconds} s: {what}; {last}")
+        time.sleep(0.1)
+
+
+class Namespace:
+    """One namespace, of one test."""
+
+    def __init__(self, name):
+        self.name = name
+        labels = [f"{key}={value}" for key, value in RESTRICTED.items()]
+        run("kubectl", "create", "namespace", name)
+        run("kubectl", "label", "namespace", name, *labels)
+        # No pod can be made before it is there.
+        within(60, "the service account `default`", lambda: self.kubectl("get", "serviceaccount", "default"))
+
+    def kubectl(self, *args, **more):
+        return run("kubectl", "--namespace", self.name, *args, **more)
+
+    def json(self, *args):
+        return json.loads(self.kubectl(*args, "-o", "json"))
+
+    def apply(self, manifest):
+        self.kubectl("apply", "--filename", "-", text=manifest if isinstance(manifest, str) else json.dumps(manifest))
+
+    def helm(self, *args, **more):
+        return run(os.environ["HELM"], "--namespace", self.name, *args, **more)
+
+    def pods(self, selector=""):
+        """The pods that are there, those that are on their way out too."""
+        return self.json("get", "pods", "--selector", selector)["items"]
+
+    def wait_ready(self, pod, seconds=60):
+        self.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", f"--timeout={seconds}s", timeout=seconds + 30)
+
+    def lines(self, pod, container=None):
+        """What podinit and the processes of a pod have written: a list of records."""
+        which = ["--container", container] if container else []
+        text = self.kubectl("logs", pod, *which, check=False)
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def wait_line(self, pod, seconds, what, holds, container=None):
+        return within(seconds, what, lambda: next(filter(holds, self.lines(pod, container)), None))
+
+    def delete(self):
+        run("kubectl", "delete", "namespace", self.name, "--wait=false")
+
+
+def names(pods):
+    return sorted(pod["metadata"]["name"] for pod in pods)
+
+
+def is_ready(pod):
+    conditions = {one["type"]: one["status"] for one in pod.get("status", {}).get("conditions", [])}
+    return conditions.get("Ready") == "True"
+
+
+def stop_of(terminated):
+    """What podinit's termination message says of the stop: (seconds used, whom it killed)."""
+    message = terminated["message"]
+    used = re.search(r"^used ([\d.]+)(ms|s) of ", message, re.MULTILINE)
+    if not used:
+        raise Failed(f"no report of a stop: {terminated}")
+    killed = re.findall(r"^(\S+): .*SIGKILL", message, re.MULTILINE)
+    return float(used[1]) / (1000 if used[2] == "ms" else 1), killed
+
+
+class Watch:
+    """Follows the pods of a namespace, so that what became of one is known after it is gone."""
+
+    def __init__(self, namespace, selector=""):
+        self.pods = {}
+        self.gone = {}
+        self.lock = threading.Lock()
+        self.process = subprocess.Popen(
+            ["kubectl", "--namespace", namespace.name, "get", "pods", "--selector", selector, "--watch"]
+            + ["--output-watch-events", "--output", "json"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        threading.Thread(target=self.follow, daemon=True).start()
+
+    def follow(self):
+        for line in self.process.stdout:
+            event = json.loads(line)
+            pod = event["object"]
+            with self.lock:
+                self.pods[pod["metadata"]["uid"]] = pod
+                if event["type"] == "DELETED":
+                    self.gone[pod["metadata"]["uid"]] = time.time()
+
+    def ended(self):
+        """Pods that are gone: (name, container, what the kubelet said of its end)."""
+        with self.lock:
+            gone = [self.pods[uid] for uid in self.gone]
+        return [
+            (pod["metadata"]["name"], status["name"], status["state"].get("terminated"))
+            for pod in gone
+            for status in pod["status"].get("containerStatuses", [])
+        ]
+
+    def begun(self):
+        """Waits until it has seen a pod."""
+        within(20, "the watch has begun", lambda: self.pods)
+        return self
+
+    def restarts(self):
+        """Restarts of containers, of all pods that were there."""
+        with self.lock:
+            pods = list(self.pods.values())
+        return sum(status["restartCount"] for pod in pods for status in pod["status"].get("containerStatuses", []))
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()

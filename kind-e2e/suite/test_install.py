@@ -1,0 +1,105 @@
+"""The chart's life: install, test, upgrade, rollback, uninstall; from a file and from a ProcessSet. The namespace is a
+`restricted` one, so nothing needs root, a capability or a writable root."""
+
+import json
+import time
+from datetime import datetime, timezone
+
+import pytest
+
+from cluster import ROOT, is_ready, names, within
+
+CHART = ROOT / "charts/laravel"
+TRIAL = CHART / "ci/trial-values.yaml"
+APP = "app.kubernetes.io/name=laravel"
+
+
+def install(namespace, *more):
+    namespace.helm("install", "shop", CHART, "--values", TRIAL, "--timeout", "60s", *more)
+
+
+def ready_pods(namespace, count, seconds, what):
+    def found():
+        pods = namespace.pods(APP)
+        # None that is on its way out.
+        return pods if len(pods) == count and all(map(is_ready, pods)) else None
+
+    return within(seconds, what, found)
+
+
+@pytest.mark.deadline(240)
+def test_install_upgrade_rollback_uninstall(namespace, capsys):
+    began = time.monotonic()
+    install(namespace)
+    (first,) = ready_pods(namespace, 1, 60, "a ready pod")
+    took = time.monotonic() - began
+    with capsys.disabled():
+        print(f"\nfrom `helm install` to a ready pod: {took:.1f} s")
+    assert took <= 10
+    assert first["spec"]["automountServiceAccountToken"] is False
+    namespace.helm("test", "shop", "--timeout", "60s")
+
+    namespace.helm("upgrade", "shop", CHART, "--values", TRIAL, "--set", "queues.default.replicas=2", "--wait", timeout=150)
+    (second,) = ready_pods(namespace, 1, 60, "a pod of the new spec")
+    assert second["metadata"]["name"] != first["metadata"]["name"]
+    pod = second["metadata"]["name"]
+    namespace.wait_line(pod, 30, "two workers", lambda line: line.get("instance") == "queue-default-1")
+
+    namespace.helm("rollback", "shop", "1", "--wait", timeout=150)
+    (third,) = ready_pods(namespace, 1, 60, "a pod of the old spec")
+    instances = {line.get("instance") for line in namespace.lines(third["metadata"]["name"])}
+    assert "queue-default-0" in instances
+    assert "queue-default-1" not in instances
+
+    namespace.helm("uninstall", "shop")
+    within(60, "all pods are gone", lambda: namespace.pods(APP) == [])
+
+
+def test_any_user_and_nothing_to_write_to(namespace):
+    """As OpenShift does it: a user id that no image knows."""
+    install(namespace, "--set", "podSecurityContext.runAsUser=12345", "--set", "podSecurityContext.runAsGroup=0")
+    (pod,) = ready_pods(namespace, 1, 60, "a ready pod")
+    name = pod["metadata"]["name"]
+    user = namespace.kubectl("exec", name, "--", "php", "-r", "echo posix_getuid(), ' ', @touch('/app/x') ? 'writes' : 'reads';")
+    assert user == "12345 reads"
+
+
+@pytest.mark.deadline(300)
+def test_a_process_set_reaches_running_pods(namespace, crds, capsys):
+    install(namespace, "--set", "mode=ProcessSet", "--set", "replicaCount=2", "--set", "redis.perPod=true")
+    pods = names(ready_pods(namespace, 2, 90, "two ready pods"))
+    within(30, "the status counts both", lambda: namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["ready"] == 2)
+
+    def queue_at():
+        processes = namespace.json("get", "pset", "shop-laravel")["spec"]["processes"]
+        return next(at for at, one in enumerate(processes) if one["name"] == "queue-default")
+
+    path = f"/spec/processes/{queue_at()}/replicas"
+    patch = json.dumps([{"op": "add", "path": path, "value": 2}])
+    began = datetime.now(timezone.utc)
+    namespace.kubectl("patch", "pset", "shop-laravel", "--type", "json", "--patch", patch)
+    lines = [
+        namespace.wait_line(
+            pod, 10, "the second worker", lambda line: line.get("instance") == "queue-default-1" and line["message"] == "started"
+        )
+        for pod in pods
+    ]
+    # The node's clock is this machine's.
+    took = max((datetime.fromisoformat(line["time"]) - began).total_seconds() for line in lines)
+    with capsys.disabled():
+        print(f"\nfrom a changed ProcessSet to a new run in both pods: {took:.1f} s")
+    assert took <= 2
+    assert names(namespace.pods(APP)) == pods, "no pod was replaced"
+    reports = within(
+        20,
+        "both reports have it",
+        lambda: [one for one in namespace.json("get", "prep")["items"] if "queue-default" in json.dumps(one["status"])],
+    )
+    assert len(reports) == 2
+
+    # Without its rights podinit goes on, and says what it misses.
+    namespace.kubectl("delete", "rolebinding", "--all")
+    for pod in pods:
+        namespace.wait_line(pod, 90, "the missing right", lambda line: "forbidden" in line.get("message", ""))
+    assert all(map(is_ready, namespace.pods(APP)))
+    namespace.helm("uninstall", "shop", "--wait", timeout=150)
