@@ -257,7 +257,7 @@ fn one_that_takes_connections_and_never_answers_holds_nobody_up_for_ever() {
     )));
     let completed = podinit.wait_for("the job", |line| line.is_own("job-0", "completed"));
     let finished = podinit.finish(SOON);
-    let last = completed.at.elapsed();
+    let last = finished.summary().since(&completed);
     assert_eq!(finished.code, 0, "{}", finished.story());
     let not_ready = |line: &Line| {
         line.is_own("mute", "sidecar not ready in ")

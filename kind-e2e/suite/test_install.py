@@ -103,3 +103,29 @@ def test_a_process_set_reaches_running_pods(namespace, crds, capsys):
         namespace.wait_line(pod, 90, "the missing right", lambda line: "forbidden" in line.get("message", ""))
     assert all(map(is_ready, namespace.pods(APP)))
     namespace.helm("uninstall", "shop", "--wait", timeout=150)
+
+
+@pytest.mark.deadline(300)
+def test_another_pod_follows_a_holder_of_the_lease_that_dies(namespace, crds, capsys):
+    install(namespace, "--set", "mode=ProcessSet", "--set", "replicaCount=2", "--set", "redis.perPod=true")
+    ready_pods(namespace, 2, 90, "two ready pods")
+
+    def holder():
+        return namespace.json("get", "lease", "shop-laravel-podinit")["spec"].get("holderIdentity")
+
+    first = within(60, "a pod holds the Lease", holder)
+    began = time.monotonic()
+    # It has no time to give it up.
+    namespace.kubectl("delete", "pod", first.split(".")[0], "--grace-period=0", "--force")
+    second = within(60, "another one holds it", lambda: (now := holder()) != first and now)
+    with capsys.disabled():
+        print(f"\nfrom the death of the Lease's holder to the next one: {time.monotonic() - began:.1f} s")
+    assert second.split(".")[0] in names(namespace.pods(APP))
+    ready_pods(namespace, 2, 90, "two ready pods again")
+    within(60, "the status counts both", lambda: namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["ready"] == 2)
+
+
+def test_the_files_of_the_readme_are_accepted(namespace, crds):
+    namespace.kubectl("apply", "--filename", ROOT / "examples/web-and-queue.yaml")
+    namespace.kubectl("apply", "--filename", ROOT / "examples/rbac.yaml")
+    assert "processes" in namespace.kubectl("explain", "processset.spec")

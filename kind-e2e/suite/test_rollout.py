@@ -51,13 +51,15 @@ def update(namespace, deployment, selector):
 
 
 def describe(what, updates, told, runs, ended):
-    codes = [terminated["exitCode"] if terminated else None for _, _, terminated in ended]
+    codes = {terminated["exitCode"] if terminated else None for _, _, terminated in ended}
     failed, sent = len(told["failures"]), told["sent"]
     lost = told["dispatched"] - min(runs["jobs"], runs["done"])
+    used = sorted(stop_of(terminated)[0] for _, _, terminated in ended if "used" in (terminated or {}).get("message", ""))
+    stops = f"; a stop took {used[len(used) // 2]:.1f} s, {used[-1]:.1f} s at most" if used else ""
     return (
         f"{what}: {updates} rolling updates; {failed} of {sent} requests failed; of {told['dispatched']} jobs {lost} lost, "
         f"{runs['runs'] - runs['jobs']} begun twice; {told['closed_by_answer']} kept connections closed by an answer, "
-        f"{told['closed_between']} between two; exit codes {sorted(map(str, codes))}"
+        f"{told['closed_between']} between two; exit codes {', '.join(sorted(map(str, codes)))} of {len(ended)} containers{stops}"
     )
 
 

@@ -69,6 +69,18 @@ impl Line {
         self.json.get(key).and_then(Value::as_f64)
     }
 
+    /// How long after another record podinit wrote this one, by its own clock, less than a day: when a test sees a line
+    /// depends on when it has its turn.
+    pub fn since(&self, earlier: &Line) -> Duration {
+        let second = |line: &Line| {
+            let time = line.get("time").trim_end_matches('Z');
+            let (_, time) = time.split_once('T').unwrap();
+            let parts = time.split(':').map(|part| part.parse::<f64>().unwrap());
+            parts.fold(0.0, |sum, part| sum * 60.0 + part)
+        };
+        Duration::from_secs_f64((second(self) - second(earlier)).rem_euclid(86_400.0))
+    }
+
     /// podinit's own record about this instance with this beginning of a message.
     pub fn is_own(&self, instance: &str, message: &str) -> bool {
         self.get("source") == "podinit"
