@@ -88,8 +88,8 @@ def test_twenty_rolling_updates_lose_nothing(namespace, shared, load, capsys):
         assert terminated, name
         assert terminated["exitCode"] == 0, (name, terminated)
         used, killed = stop_of(terminated)
-        assert not killed, (name, killed)
-        assert used <= max(DRAIN, max(JOBS)) + 1, (name, used)
+        assert not killed, (name, terminated["message"])
+        assert used <= max(DRAIN, max(JOBS)) + 1, (name, terminated["message"])
 
 
 @pytest.mark.deadline(600)
