@@ -271,7 +271,11 @@ fn one_that_takes_connections_and_never_answers_holds_nobody_up_for_ever() {
         )
     };
     assert!(finished.has(not_confirmed), "{}", finished.story());
-    assert!(last >= Duration::from_secs(1), "it has a second: {last:?}");
+    // The request is on its way a moment before the record of what ended is written.
+    assert!(
+        last >= Duration::from_millis(900),
+        "it has a second: {last:?}"
+    );
     assert!(last < Duration::from_secs(4), "and no more: {last:?}");
 }
 

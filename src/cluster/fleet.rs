@@ -161,6 +161,8 @@ struct Leader<'a> {
 /// holder that stood still and does not know yet that it is none can change nothing.
 struct Known {
     version: String,
+    /// Of its spec.
+    generation: Option<i64>,
     status: Option<ProcessSetStatus>,
 }
 
@@ -169,6 +171,7 @@ impl Known {
     fn of(mut set: DynamicObject) -> Known {
         Known {
             version: set.metadata.resource_version.unwrap_or_default(),
+            generation: set.metadata.generation,
             status: serde_json::from_value(set.data["status"].take()).ok(),
         }
     }
@@ -247,7 +250,10 @@ impl Leader<'_> {
         let pods = count.fleet.pods();
         // Closed: it is being given up.
         let _ = self.commands.send(Command::Pods(pods)).await;
-        let known = match self.known.take() {
+        // A changed spec has another version: nothing could be written with the one that is known.
+        let known = self.known.take();
+        let known = known.filter(|known| known.generation == Some(version.generation));
+        let known = match known {
             Some(known) => known,
             None => self.read().await?,
         };
@@ -331,6 +337,7 @@ impl Leader<'_> {
         // Not as it is there: others may have conditions of their own in it.
         Ok(Known {
             version: written.metadata.resource_version.unwrap_or_default(),
+            generation: written.metadata.generation,
             status: Some(status.clone()),
         })
     }
