@@ -34,9 +34,12 @@ fn seconds(of: &Value, what: &str) -> f64 {
         .unwrap_or_else(|| panic!("no {what} in {of}"))
 }
 
-/// Waits until all instances have said that they are up.
+/// Waits until all instances have said that they are up, and podinit knows: it hears of an exec a moment later.
 fn all_up(podinit: &Podinit, count: usize) {
     podinit.wait_for_nth("up", count, |line| line.get("message") == "up");
+    podinit.wait_for_nth("started", count, |line| {
+        line.get("source") == "podinit" && line.get("message") == "started"
+    });
 }
 
 /// p1 to p5, each on the one before, each wanting 10 s.
