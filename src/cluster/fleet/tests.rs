@@ -47,7 +47,8 @@ impl State {
     }
 
     fn set(&self) -> Answer {
-        let metadata = json!({"name": "web", "namespace": "shop", "resourceVersion": self.version.to_string()});
+        let metadata = json!({"name": "web", "namespace": "shop", "generation": 2,
+            "resourceVersion": self.version.to_string()});
         // Of a spec that only tomorrow's podinit knows.
         let set = json!({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessSet", "metadata": metadata,
             "spec": {"processes": 7}, "status": self.status});
