@@ -65,8 +65,10 @@ class Objects(list):
     """Rendered objects."""
 
     def one(self, kind, end=""):
-        """The only one of a kind, with a name that ends so."""
+        """The only one of a kind, with a name that ends so; of several the one that is no hook's."""
         found = [one for one in self if one["kind"] == kind and one["metadata"]["name"].endswith(end)]
+        if len(found) > 1:
+            found = [one for one in found if "helm.sh/hook" not in one["metadata"].get("annotations", {})]
         assert len(found) == 1, f"{kind} {end}: {[(one['kind'], one['metadata']['name']) for one in self]}"
         return found[0]
 
