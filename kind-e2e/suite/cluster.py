@@ -78,17 +78,24 @@ class Namespace:
     def wait_ready(self, pod, seconds=60):
         self.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", f"--timeout={seconds}s", timeout=seconds + 30)
 
-    def lines(self, pod, container=None):
+    def lines(self, pod):
         """What podinit and the processes of a pod have written: a list of records."""
-        which = ["--container", container] if container else []
-        text = self.kubectl("logs", pod, *which, check=False)
+        text = self.kubectl("logs", pod, check=False)
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
-    def wait_line(self, pod, seconds, what, holds, container=None):
-        return within(seconds, what, lambda: next(filter(holds, self.lines(pod, container)), None))
+    def wait_line(self, pod, seconds, what, holds):
+        return within(seconds, what, lambda: next(filter(holds, self.lines(pod)), None))
+
+    def wait_started(self, pod, instance, seconds=30):
+        return self.wait_line(pod, seconds, f"{instance} has started", started(instance))
 
     def delete(self):
         run("kubectl", "delete", "namespace", self.name, "--wait=false")
+
+
+def started(instance):
+    """Whether a record says so."""
+    return lambda line: line.get("instance") == instance and line.get("message") == "started"
 
 
 def names(pods):
@@ -115,7 +122,7 @@ class Watch:
 
     def __init__(self, namespace, selector=""):
         self.pods = {}
-        self.gone = {}
+        self.gone = set()
         self.lock = threading.Lock()
         self.process = subprocess.Popen(
             ["kubectl", "--namespace", namespace.name, "get", "pods", "--selector", selector, "--watch"]
@@ -132,7 +139,7 @@ class Watch:
             with self.lock:
                 self.pods[pod["metadata"]["uid"]] = pod
                 if event["type"] == "DELETED":
-                    self.gone[pod["metadata"]["uid"]] = time.time()
+                    self.gone.add(pod["metadata"]["uid"])
 
     def ended(self):
         """Pods that are gone: (name, container, what the kubelet said of its end)."""
@@ -141,7 +148,8 @@ class Watch:
         return [
             (pod["metadata"]["name"], status["name"], status["state"].get("terminated"))
             for pod in gone
-            for status in pod["status"].get("containerStatuses", [])
+            for kind in ["containerStatuses", "initContainerStatuses"]
+            for status in pod["status"].get(kind, [])
         ]
 
     def begun(self):

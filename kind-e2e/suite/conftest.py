@@ -22,10 +22,9 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
+def pytest_runtest_makereport(item):
     outcome = yield
     report = outcome.get_result()
-    setattr(item, f"told_{report.when}", report)
     namespace = item.funcargs.get("namespace")
     if report.failed and namespace is not None:
         # Now: what belongs to the test is about to go.
@@ -116,6 +115,6 @@ def load(worker):
 
 @pytest.fixture(scope="session")
 def crds():
-    """The CustomResourceDefinitions, by their chart."""
-    run(os.environ["HELM"], "upgrade", "--install", "podinit-crds", ROOT / "charts/podinit-crds", "--wait")
+    """The CustomResourceDefinitions, by their chart; kind-e2e/check has applied them without one."""
+    run(os.environ["HELM"], "upgrade", "--install", "podinit-crds", ROOT / "charts/podinit-crds", "--take-ownership", "--wait")
     yield

@@ -27,6 +27,20 @@ def ready_pods(namespace, count, seconds, what):
     return within(seconds, what, found)
 
 
+def install_set(namespace):
+    """Two pods that follow a ProcessSet, once they are ready."""
+    install(namespace, "--set", "mode=ProcessSet", "--set", "replicaCount=2", "--set", "redis.perPod=true")
+    return names(ready_pods(namespace, 2, 90, "two ready pods"))
+
+
+def counted(namespace, seconds):
+    """Waits until the set's status has both."""
+    def both():
+        return namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["ready"] == 2
+
+    within(seconds, "the status counts both", both)
+
+
 @pytest.mark.deadline(240)
 def test_install_upgrade_rollback_uninstall(namespace, capsys):
     began = time.monotonic()
@@ -66,9 +80,8 @@ def test_any_user_and_nothing_to_write_to(namespace):
 
 @pytest.mark.deadline(300)
 def test_a_process_set_reaches_running_pods(namespace, crds, capsys):
-    install(namespace, "--set", "mode=ProcessSet", "--set", "replicaCount=2", "--set", "redis.perPod=true")
-    pods = names(ready_pods(namespace, 2, 90, "two ready pods"))
-    within(30, "the status counts both", lambda: namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["ready"] == 2)
+    pods = install_set(namespace)
+    counted(namespace, 30)
 
     def queue_at():
         processes = namespace.json("get", "pset", "shop-laravel")["spec"]["processes"]
@@ -78,12 +91,7 @@ def test_a_process_set_reaches_running_pods(namespace, crds, capsys):
     patch = json.dumps([{"op": "add", "path": path, "value": 2}])
     began = datetime.now(timezone.utc)
     namespace.kubectl("patch", "pset", "shop-laravel", "--type", "json", "--patch", patch)
-    lines = [
-        namespace.wait_line(
-            pod, 10, "the second worker", lambda line: line.get("instance") == "queue-default-1" and line["message"] == "started"
-        )
-        for pod in pods
-    ]
+    lines = [namespace.wait_started(pod, "queue-default-1", 10) for pod in pods]
     # The node's clock is this machine's.
     took = max((datetime.fromisoformat(line["time"]) - began).total_seconds() for line in lines)
     with capsys.disabled():
@@ -107,8 +115,7 @@ def test_a_process_set_reaches_running_pods(namespace, crds, capsys):
 
 @pytest.mark.deadline(300)
 def test_another_pod_follows_a_holder_of_the_lease_that_dies(namespace, crds, capsys):
-    install(namespace, "--set", "mode=ProcessSet", "--set", "replicaCount=2", "--set", "redis.perPod=true")
-    ready_pods(namespace, 2, 90, "two ready pods")
+    install_set(namespace)
 
     def holder():
         return namespace.json("get", "lease", "shop-laravel-podinit")["spec"].get("holderIdentity")
@@ -122,7 +129,7 @@ def test_another_pod_follows_a_holder_of_the_lease_that_dies(namespace, crds, ca
         print(f"\nfrom the death of the Lease's holder to the next one: {time.monotonic() - began:.1f} s")
     assert second.split(".")[0] in names(namespace.pods(APP))
     ready_pods(namespace, 2, 90, "two ready pods again")
-    within(60, "the status counts both", lambda: namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["ready"] == 2)
+    counted(namespace, 60)
 
 
 def test_the_files_of_the_readme_are_accepted(namespace, crds):

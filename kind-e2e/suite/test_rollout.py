@@ -23,6 +23,11 @@ RUNS = (
 )
 
 
+def install(namespace):
+    values = ["--values", HERE / "values.yaml"]
+    namespace.helm("install", "shop", ROOT / "charts/laravel", *values, "--wait", "--timeout", "120s", timeout=150)
+
+
 def address(namespace, service):
     return within(30, "an address of the Service", lambda: namespace.json("get", "service", service)["spec"]["clusterIP"])
 
@@ -65,9 +70,7 @@ def describe(what, updates, told, runs, ended):
 
 @pytest.mark.deadline(900)
 def test_twenty_rolling_updates_lose_nothing(namespace, shared, load, capsys):
-    namespace.helm(
-        "install", "shop", ROOT / "charts/laravel", "--values", HERE / "values.yaml", "--wait", "--timeout", "120s", timeout=150
-    )
+    install(namespace)
     watch = Watch(namespace, APP)
     clients = load(address(namespace, "shop-laravel"))
     for _ in range(UPDATES):
@@ -114,9 +117,7 @@ def test_the_control_group_under_supervisord(namespace, shared, load, capsys):
 @pytest.mark.deadline(300)
 def test_the_api_server_may_be_away(namespace, shared, load):
     """Pods go on as they are while it is, and nothing is lost."""
-    namespace.helm(
-        "install", "shop", ROOT / "charts/laravel", "--values", HERE / "values.yaml", "--wait", "--timeout", "120s", timeout=150
-    )
+    install(namespace)
     clients = load(address(namespace, "shop-laravel"))
     run("docker", "pause", "podinit-control-plane")
     try:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cluster import Failed, Watch, stop_of, within
+from cluster import Failed, Watch, started, stop_of, within
 
 DEFAULT_GRACE = 10
 # What the kubelet and kubectl need after podinit has ended, until they have seen it. The exit code tells who ended the container.
@@ -80,7 +80,7 @@ STUBBORN = "  shutdown: {drain: 0s}\n  processes: [{name: deaf, command: [sh, -c
 
 
 def delete(namespace, name, *args):
-    """Deletes a pod: (seconds until it was gone, what the kubelet said of its end)."""
+    """Deletes a pod: (seconds until it was gone, what the kubelet said of the end of each container)."""
     watch = Watch(namespace, f"app={name}").begun()
     began = time.monotonic()
     namespace.kubectl("delete", "pod", name, *args, timeout=90)
@@ -88,7 +88,7 @@ def delete(namespace, name, *args):
     # The watch may be told a moment after the command is.
     ended = within(5, "the end of the pod is seen", watch.ended)
     watch.stop()
-    return took, ended[0][2]
+    return took, {container: end for _, container, end in ended}
 
 
 def said(message):
@@ -103,12 +103,11 @@ def said(message):
 def test_a_pod_is_gone_in_time_in_every_phase(namespace, spec, phase):
     namespace.apply(pod("shop", spec))
     if phase:
-        namespace.wait_line(
-            "shop", 30, f"{phase} has started", lambda line: line.get("instance") == phase and line["message"] == "started"
-        )
+        namespace.wait_started("shop", phase)
     else:
         namespace.wait_ready("shop")
-    took, terminated = delete(namespace, "shop")
+    took, ends = delete(namespace, "shop")
+    terminated = ends["main"]
     assert took <= DEFAULT_GRACE + SEEN, took
     assert terminated["exitCode"] in (0, 143), terminated
     used, killed = stop_of(terminated)
@@ -121,7 +120,8 @@ def test_a_second_delete_while_it_drains_shortens_nothing_that_is_done(namespace
     namespace.wait_ready("shop")
     namespace.kubectl("delete", "pod", "shop", "--wait=false")
     namespace.wait_line("shop", 10, "the stop has begun", said("stopping on"))
-    took, terminated = delete(namespace, "shop")
+    took, ends = delete(namespace, "shop")
+    terminated = ends["main"]
     assert took <= DEFAULT_GRACE + SEEN, took
     assert terminated["exitCode"] == 0, terminated
 
@@ -129,7 +129,8 @@ def test_a_second_delete_while_it_drains_shortens_nothing_that_is_done(namespace
 def test_what_ignores_its_stop_is_killed_by_podinit_and_not_by_the_kubelet(namespace):
     namespace.apply(pod("shop", STUBBORN, grace=6))
     namespace.wait_ready("shop")
-    took, terminated = delete(namespace, "shop")
+    took, ends = delete(namespace, "shop")
+    terminated = ends["main"]
     assert took <= 6 + SEEN, took
     assert terminated["exitCode"] == 124, terminated
     assert stop_of(terminated)[1] == ["deaf-0"]
@@ -138,7 +139,8 @@ def test_what_ignores_its_stop_is_killed_by_podinit_and_not_by_the_kubelet(names
 def test_a_longer_grace_than_the_specs_is_not_used(namespace):
     namespace.apply(pod("shop", STUBBORN, grace=5))
     namespace.wait_ready("shop")
-    took, terminated = delete(namespace, "shop", "--grace-period=60")
+    took, ends = delete(namespace, "shop", "--grace-period=60")
+    terminated = ends["main"]
     assert took <= 5 + SEEN, took
     assert terminated["exitCode"] == 124, terminated
 
@@ -171,15 +173,9 @@ def test_a_process_that_is_killed_is_restarted_alone(namespace):
     """As the kernel does it when memory is short."""
     namespace.apply(pod("shop", WEB))
     namespace.wait_ready("shop")
-    line = namespace.wait_line(
-        "shop", 10, "web-0 has started", lambda line: line.get("instance") == "web-0" and line["message"] == "started"
-    )
+    line = namespace.wait_started("shop", "web-0", 10)
     namespace.kubectl("exec", "shop", "--", "sh", "-c", f"kill -9 {line['pid']}")
-    within(
-        20,
-        "another run",
-        lambda: sum(line.get("instance") == "web-0" and line["message"] == "started" for line in namespace.lines("shop")) == 2,
-    )
+    within(20, "another run", lambda: sum(map(started("web-0"), namespace.lines("shop"))) == 2)
     namespace.wait_ready("shop")
     status = namespace.json("get", "pod", "shop")["status"]["containerStatuses"][0]
     assert status["restartCount"] == 0
@@ -200,15 +196,7 @@ def test_a_native_sidecar_lives_longer_than_podinit(namespace):
     proxy = sidecar("trap 'exit 0' TERM; while :; do sleep 0.2; done", restartPolicy="Always")
     namespace.apply(pod("shop", WEB, initContainers=[proxy]))
     namespace.wait_ready("shop")
-    watch = Watch(namespace, "app=shop").begun()
-    namespace.kubectl("delete", "pod", "shop", timeout=60)
-    within(5, "the end of the pod is seen", watch.ended)
-    watch.stop()
-    (last,) = watch.pods.values()
-    ends = {
-        one["name"]: one["state"]["terminated"]
-        for one in last["status"]["containerStatuses"] + last["status"]["initContainerStatuses"]
-    }
+    _, ends = delete(namespace, "shop")
     assert ends["main"]["exitCode"] == 0, ends
     assert ends["main"]["finishedAt"] <= ends["proxy"]["finishedAt"], ends
 
@@ -218,12 +206,7 @@ def test_shared_process_namespaces_are_no_danger(namespace):
     neighbour = sidecar("exec sleep infinity")
     namespace.apply(pod("shop", WEB, shareProcessNamespace=True, beside=[neighbour]))
     namespace.wait_ready("shop")
-    watch = Watch(namespace, "app=shop").begun()
-    took = time.monotonic()
-    namespace.kubectl("delete", "pod", "shop", timeout=60)
-    took = time.monotonic() - took
-    ends = {name: end for _, name, end in within(5, "the end of the pod is seen", watch.ended)}
-    watch.stop()
+    took, ends = delete(namespace, "shop")
     assert ends["main"]["exitCode"] == 0, ends
     assert took <= DEFAULT_GRACE + SEEN, took
 
