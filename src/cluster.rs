@@ -185,16 +185,15 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
         return claims.finish(&mut desk).await;
     }
     let mut queue = wiring.notices.1.lock().await;
-    let set = seen.clone();
     let mut events = events::Writer::new(&access, &me, seen.clone(), wiring);
     let work = async {
         tokio::join!(
             watcher::follow(&access, sender, wiring),
             fleet::turns(&me, seen.clone(), wiring),
-            fleet::lead(&access, &me, seen, wiring),
+            fleet::lead(&access, &me, seen.clone(), wiring),
             pod::follow(&access, &me, wiring),
             pod::natives(&access, &me, wiring),
-            report::keep(&access, &me, set, wiring),
+            report::keep(&access, &me, seen, wiring),
             claims.keep(&mut desk),
             async {
                 if let Some(events) = &mut events {

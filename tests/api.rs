@@ -20,8 +20,8 @@ mod support;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, Pod};
-use support::{Line, Podinit, SOON, within};
+use cluster::{Cluster, Pod, documented_rules, set};
+use support::{Podinit, SOON, says, within};
 
 const STUB: &str = env!("CARGO_BIN_EXE_podinit-stub");
 
@@ -41,36 +41,12 @@ fn server() -> &'static Cluster {
     SERVER.get_or_init(|| Cluster::start().with_crds())
 }
 
-fn set(name: &str, spec: &str) -> String {
-    format!(
-        "apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {{name: {name}}}\nspec:\n{spec}\n"
-    )
-}
-
 /// Two workers, the first of which says what it is told.
 fn workers(word: &str) -> String {
     format!(
         "  processes:\n    - {{name: a, traffic: Background, command: [{STUB}, --say, {word}, --forever]}}\n    \
          - {{name: b, traffic: Background, command: [{STUB}, --say, b, --forever]}}"
     )
-}
-
-fn says(word: &str) -> impl Fn(&Line) -> bool + use<> {
-    let word = word.to_owned();
-    move |line| line.get("process") == "a" && line.get("message") == word
-}
-
-fn report(cluster: &Cluster, pod: &Pod<'_>) -> serde_json::Value {
-    let name = format!("{}.main", pod.name);
-    let args = [
-        "get",
-        "processreport",
-        "-n",
-        &pod.namespace,
-        &name,
-        "--ignore-not-found",
-    ];
-    cluster.json(&args)
 }
 
 #[test]
@@ -206,7 +182,7 @@ fn a_pod_follows_its_set_and_reports() {
         header,
         ["NAME", "READY", "STATUS", "RESTARTS", "SET", "AGE"]
     );
-    let told = report(cluster, &pod);
+    let told = cluster.report(&pod);
     assert_eq!(
         told["metadata"]["ownerReferences"][0]["uid"],
         pod.uid.as_str()
@@ -218,7 +194,7 @@ fn a_pod_follows_its_set_and_reports() {
     cluster.apply(&namespace, &set("web", &more));
     podinit.wait_started("b-1");
     within(SOON, "the report follows", || {
-        let told = report(cluster, &pod);
+        let told = cluster.report(&pod);
         (told["status"]["observedGeneration"] == 2 && told["status"]["ready"] == "3/3")
             .then_some(())
     });
@@ -231,16 +207,7 @@ fn a_pod_follows_its_set_and_reports() {
     });
     let finished = podinit.stop();
     assert_eq!(finished.code, 0);
-    assert_eq!(report(cluster, &pod)["status"]["phase"], "Stopped");
-}
-
-/// The rules of examples/rbac.yaml.
-fn documented_rules() -> String {
-    let path = format!("{}/examples/rbac.yaml", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(path).unwrap();
-    let (_, rules) = text.split_once("rules:\n").unwrap();
-    let (rules, _) = rules.split_once("---").unwrap();
-    rules.to_owned()
+    assert_eq!(cluster.report(&pod)["status"]["phase"], "Stopped");
 }
 
 #[test]
@@ -288,7 +255,7 @@ fn the_documented_rights_are_enough_and_a_pod_writes_its_own_report_only() {
     cluster.apply(&namespace, &set("shop", &workers("three")));
     podinit.wait_for("three", says("three"));
     within(SOON, "the report", || {
-        (report(cluster, &pod)["status"]["observedGeneration"] == 3).then_some(())
+        (cluster.report(&pod)["status"]["observedGeneration"] == 3).then_some(())
     });
     let finished = podinit.stop();
     assert_eq!(finished.code, 0);
@@ -409,7 +376,7 @@ fn what_podinit_refuses_changes_nothing_and_is_a_condition() {
     });
     assert!(line.text.contains("cycle"), "{}", line.text);
     let accepted = within(SOON, "the condition", || {
-        let told = report(cluster, &pod);
+        let told = cluster.report(&pod);
         let conditions = told["status"]["conditions"].as_array()?.clone();
         let accepted = conditions
             .into_iter()

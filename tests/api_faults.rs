@@ -33,7 +33,7 @@ mod traffic;
 use std::fs;
 use std::sync::OnceLock;
 
-use cluster::{Cluster, Pod};
+use cluster::Cluster;
 use serde_json::Value;
 use support::Line;
 
@@ -45,20 +45,9 @@ fn server() -> &'static Cluster {
     SERVER.get_or_init(|| Cluster::audited().with_crds())
 }
 
-/// The rules of examples/rbac.yaml, which are for the set `shop`.
-fn documented_rules() -> String {
-    let path = format!("{}/examples/rbac.yaml", env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(path).unwrap();
-    let (_, rules) = text.split_once("rules:\n").unwrap();
-    let (rules, _) = rules.split_once("---").unwrap();
-    rules.to_owned()
-}
-
 /// The set `shop`.
 fn set(spec: &str) -> String {
-    format!(
-        "apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {{name: shop}}\nspec:\n{spec}\n"
-    )
+    cluster::set("shop", spec)
 }
 
 /// Two workers, of which the first says what it is told, and the second is there so often.
@@ -70,19 +59,9 @@ fn workers(word: &str, replicas: u32) -> String {
     )
 }
 
-fn says(word: &str) -> impl Fn(&Line) -> bool + use<> {
-    let word = word.to_owned();
-    move |line| line.get("process") == "a" && line.get("message") == word
-}
-
 fn tells(part: &str) -> impl Fn(&Line) -> bool + use<> {
     let part = part.to_owned();
     move |line| line.get("source") == "podinit" && line.get("message").contains(&part)
-}
-
-fn report(cluster: &Cluster, pod: &Pod<'_>) -> Value {
-    let (namespace, name) = (pod.namespace.as_str(), format!("{}.main", pod.name));
-    cluster.json(&["get", "prep", "-n", namespace, &name, "--ignore-not-found"])
 }
 
 /// The status of the set `shop`.

@@ -16,7 +16,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use support::http::{ask, port_of};
-use support::{Line, Podinit, SOON, Start, within};
+use support::{Podinit, SOON, Start, says, within};
 
 const STUB: &str = env!("CARGO_BIN_EXE_podinit-stub");
 
@@ -48,11 +48,6 @@ fn replace(file: &Path, spec: &str) {
     let new = file.with_extension("new");
     fs::write(&new, document(spec)).unwrap();
     fs::rename(new, file).unwrap();
-}
-
-fn says(word: &str) -> impl Fn(&Line) -> bool + use<> {
-    let word = word.to_owned();
-    move |line| line.get("process") == "a" && line.get("message") == word
 }
 
 #[test]

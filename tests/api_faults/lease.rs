@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Pod};
-use crate::support::{Podinit, SOON, within};
-use crate::{documented_rules, report, says, server, set, status, tells, workers};
+use crate::cluster::{Cluster, Pod, documented_rules};
+use crate::support::{Podinit, SOON, says, within};
+use crate::{server, set, status, tells, workers};
 
 /// A Lease of 15 s, and a look of a candidate before and after that, each 4.4 s at most; and a busy machine.
 const BOUND: Duration = Duration::from_secs(25);
@@ -66,7 +66,7 @@ fn a_holder_that_dies_or_stands_still_is_followed_by_another_one_and_never_do_tw
         let podinit = pod.podinit(&["--processset", "shop"]).start();
         podinit.wait_for("one", says("one"));
         within(SOON, "a report", || {
-            (!report(cluster, pod).is_null()).then_some(())
+            (!cluster.report(pod).is_null()).then_some(())
         });
         podinit
     };

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Cluster, Pod};
+use crate::cluster::{Cluster, Pod, documented_rules};
 use crate::support::http::{ask, port_of};
-use crate::support::{Podinit, SOON, children_of, within};
-use crate::{STUB, cpu, documented_rules, says, set, tells};
+use crate::support::{Podinit, SOON, children_of, says, within};
+use crate::{STUB, cpu, set, tells};
 
 /// Of a core.
 const MOST_CPU: f64 = 0.02;

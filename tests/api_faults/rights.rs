@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use crate::cluster::{Cluster, Pod};
-use crate::support::{Podinit, SOON, within};
-use crate::{STUB, documented_rules, report, says, server, set, status, tells};
+use crate::cluster::{Cluster, Pod, documented_rules};
+use crate::support::{Podinit, SOON, says, within};
+use crate::{STUB, server, set, status, tells};
 
 /// A right, and all others.
 struct Missing {
@@ -150,7 +150,7 @@ fn everything_else_goes_on(cluster: &Cluster, missing: &Missing, pod: &Pod<'_>, 
         && missing.resource != "processreports/status";
     if reports {
         within(SOON, &what("a report"), || {
-            let told = report(cluster, pod);
+            let told = cluster.report(pod);
             let b = told["status"]["processes"][1].clone();
             (b["ready"] == if follows { 2 } else { 1 }).then_some(())
         });

@@ -6,9 +6,9 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use crate::cluster::Pod;
-use crate::support::{SOON, within};
-use crate::{documented_rules, memory, says, server, set, status, tells, workers};
+use crate::cluster::{Pod, documented_rules};
+use crate::support::{Podinit, SOON, says, within};
+use crate::{memory, server, set, status, tells, workers};
 
 /// What a pod asked beside the Lease and the watch of its set, as `VERB RESOURCE`.
 fn others(asked: &[Value]) -> Vec<String> {
@@ -28,16 +28,23 @@ fn renewals(asked: &[Value]) -> usize {
     leases.count()
 }
 
-#[test]
-fn a_settled_pod_asks_next_to_nothing() {
+/// A pod of its own namespace that runs the set.
+fn started() -> (Pod<'static>, Podinit) {
     let cluster = server();
     let namespace = cluster.namespace();
     cluster.apply(&namespace, &set(&workers("one", 1)));
     let pod = cluster.pod(&namespace, "shop-1", &documented_rules());
     let podinit = pod.podinit(&["--processset", "shop"]).start();
     podinit.wait_for("one", says("one"));
+    (pod, podinit)
+}
+
+#[test]
+fn a_settled_pod_asks_next_to_nothing() {
+    let (pod, podinit) = started();
+    let (cluster, namespace) = (server(), pod.namespace.as_str());
     within(SOON, "the status", || {
-        (status(cluster, &namespace)["pods"]["summary"] == "1/1").then_some(())
+        (status(cluster, namespace)["pods"]["summary"] == "1/1").then_some(())
     });
     let quiet = asked_until(&pod, 15);
     // Looks after the fleet come ever more seldom: after 10, 20, 40 s, then each minute.
@@ -67,12 +74,8 @@ fn asked_until(pod: &Pod<'_>, count: usize) -> Vec<Value> {
 /// A ProcessSet of which `podinit` is told as fast as the server can.
 #[test]
 fn an_hour_of_changes_that_are_not_ours_costs_no_memory() {
-    let cluster = server();
-    let namespace = cluster.namespace();
-    cluster.apply(&namespace, &set(&workers("one", 1)));
-    let pod = cluster.pod(&namespace, "shop-1", &documented_rules());
-    let podinit = pod.podinit(&["--processset", "shop"]).start();
-    podinit.wait_for("one", says("one"));
+    let (pod, podinit) = started();
+    let (cluster, namespace) = (server(), pod.namespace.as_str());
     podinit.wait_for("the Lease", tells("this pod holds the Lease"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -81,9 +84,9 @@ fn an_hour_of_changes_that_are_not_ours_costs_no_memory() {
     let mut used = Vec::new();
     let before = others(&cluster.asked(&pod)).len();
     for third in 1..=3 {
-        runtime.block_on(async { write(cluster.client(), &namespace, third, 1200).await });
+        runtime.block_on(async { write(cluster.client(), namespace, third, 1200).await });
         // What comes after all of them was seen: so were they.
-        cluster.apply(&namespace, &set(&workers("one", 1 + third)));
+        cluster.apply(namespace, &set(&workers("one", 1 + third)));
         podinit.wait_started(&format!("b-{third}"));
         used.push(memory(podinit.pid()));
     }

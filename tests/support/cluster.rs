@@ -405,6 +405,19 @@ impl Cluster {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// The ProcessReport of a Pod; `Null`: there is none.
+    pub fn report(&self, pod: &Pod<'_>) -> Value {
+        let name = format!("{}.main", pod.name);
+        self.json(&[
+            "get",
+            "prep",
+            "-n",
+            &pod.namespace,
+            &name,
+            "--ignore-not-found",
+        ])
+    }
+
     /// Applies a manifest.
     pub fn apply(&self, namespace: &str, manifest: &str) -> String {
         let args = [
@@ -580,6 +593,22 @@ impl Pod<'_> {
             ("POD_UID", self.uid.clone()),
         ]
     }
+}
+
+/// The rules of examples/rbac.yaml, which are for the set `shop`.
+pub fn documented_rules() -> String {
+    let path = format!("{}/examples/rbac.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(path).unwrap();
+    let (_, rules) = text.split_once("rules:\n").unwrap();
+    let (rules, _) = rules.split_once("---").unwrap();
+    rules.to_owned()
+}
+
+/// A ProcessSet with this body of its spec.
+pub fn set(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {{name: {name}}}\nspec:\n{spec}\n"
+    )
 }
 
 /// Puts a command into a mount namespace with this volume of a service account.

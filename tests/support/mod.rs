@@ -517,6 +517,12 @@ fn pidfd_open(pid: nix::unistd::Pid) -> std::io::Result<std::os::fd::OwnedFd> {
     }
 }
 
+/// Whether the process `a` of a test's set says this.
+pub fn says(word: &str) -> impl Fn(&Line) -> bool + use<> {
+    let word = word.to_owned();
+    move |line| line.get("process") == "a" && line.get("message") == word
+}
+
 /// Waits until `found` gives something. For what no line tells: looks again every few milliseconds, under a deadline.
 pub fn within<T>(limit: Duration, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Check, Instance, Kind, Launch, LogRule, OnTimeout, Plan, Probe, Process, Request, Traffic,
+    Check, Instance, Kind, Launch, LogRule, OnTimeout, Plan, Probe, Probes, Process, Request,
+    Traffic,
 };
 use crate::domain::id::Label;
 use table::Turn;
@@ -248,13 +249,12 @@ fn same_inits(old: &Plan, new: &Plan) -> bool {
     // Not its Lease, which follows the name of the set.
     let key = |process: &Process| process.once.as_ref().map(|once| once.key.clone());
     let same = |(before, after): (&Process, &Process)| {
-        let differs = |differs: Differs<Launch>| {
-            paired(before, after).any(|(old, new)| differs(&old.launch, &new.launch))
-        };
         before.name == after.name
             && before.kind == after.kind
             && key(before) == key(after)
-            && !OF_A_RUN.iter().any(|(_, rule)| differs(*rule))
+            && !OF_A_RUN
+                .iter()
+                .any(|(_, rule)| launch_differs(before, after, *rule))
             && !IN_PLACE.iter().any(|(_, rule)| rule(before, after))
             && waits_for(before, old) == waits_for(after, new)
     };
@@ -315,25 +315,13 @@ const IN_PLACE: &[(&str, Differs<Process>)] = &[
         paired(old, new).any(|(old, new)| !same::hooks(&old.hooks, &new.hooks))
     }),
     ("startupProbe", |old, new| {
-        paired(old, new).any(|(old, new)| {
-            !same::maybe(old.probes.startup.as_deref(), new.probes.startup.as_deref())
-        })
+        probe_differs(old, new, |probes| probes.startup.as_deref())
     }),
     ("livenessProbe", |old, new| {
-        paired(old, new).any(|(old, new)| {
-            !same::maybe(
-                old.probes.liveness.as_deref(),
-                new.probes.liveness.as_deref(),
-            )
-        })
+        probe_differs(old, new, |probes| probes.liveness.as_deref())
     }),
     ("readinessProbe", |old, new| {
-        paired(old, new).any(|(old, new)| {
-            !same::maybe(
-                old.probes.readiness.as_deref(),
-                new.probes.readiness.as_deref(),
-            )
-        })
+        probe_differs(old, new, |probes| probes.readiness.as_deref())
     }),
 ];
 
@@ -343,6 +331,15 @@ fn paired<'a>(
 ) -> impl Iterator<Item = (&'a Instance, &'a Instance)> {
     let most = old.desired.min(new.desired) as usize;
     old.instances.iter().zip(&new.instances).take(most)
+}
+
+/// Whether a rule finds a difference between what instances are started with.
+fn launch_differs(old: &Process, new: &Process, differs: Differs<Launch>) -> bool {
+    paired(old, new).any(|(old, new)| differs(&old.launch, &new.launch))
+}
+
+fn probe_differs(old: &Process, new: &Process, which: fn(&Probes) -> Option<&Probe>) -> bool {
+    paired(old, new).any(|(old, new)| !same::maybe(which(&old.probes), which(&new.probes)))
 }
 
 /// It comes or goes as a whole.
@@ -356,10 +353,9 @@ fn whole(process: &Process, step: Step) -> ProcessDiff {
 }
 
 fn changed(old: &Process, new: &Process, plans: (&Plan, &Plan)) -> Option<ProcessDiff> {
-    let differs = |differs: Differs<Launch>| {
-        paired(old, new).any(|(old, new)| differs(&old.launch, &new.launch))
-    };
-    let runs = OF_A_RUN.iter().filter(|(_, rule)| differs(*rule));
+    let runs = OF_A_RUN
+        .iter()
+        .filter(|(_, rule)| launch_differs(old, new, *rule));
     let mut fields: Vec<&'static str> = runs.map(|(field, _)| *field).collect();
     let step = if fields.is_empty() {
         Step::InPlace
