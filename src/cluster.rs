@@ -29,6 +29,7 @@ pub mod lease;
 mod pause;
 mod pod;
 mod report;
+mod tls;
 mod trouble;
 mod watcher;
 

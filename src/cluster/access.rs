@@ -10,13 +10,20 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use http::{Request, Response};
-use kube::client::{Body, ClientBuilder};
-use kube::config::{AuthInfo, InClusterError};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::{Client as HttpClient, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use kube::client::Body;
+use kube::client::middleware::BaseUriLayer;
+use kube::config::InClusterError;
 use kube::{Client, Config};
 use serde::Deserialize;
+use tower::Layer as _;
 
 use super::guard::Guard;
 pub(super) use super::guard::LIMIT;
+use super::tls;
 use super::trouble::Trouble;
 
 const VOLUME: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -125,18 +132,27 @@ impl Access {
         Access::over(config, PathBuf::from(format!("{VOLUME}/token")))
     }
 
-    /// One small client with limits of its own. A proxy of the environment is for the application: it is not used.
-    pub(super) fn over(mut config: Config, token: PathBuf) -> Result<Access, String> {
-        config.proxy_url = None;
-        config.auth_info = AuthInfo::default();
-        // The library's own back-off would wait for minutes.
-        config.default_retry = false;
-        config.connect_timeout = Some(CONNECT);
-        config.write_timeout = Some(LIMIT);
+    /// One small client with limits of its own: where and whose certificates are the configuration's. A proxy of the
+    /// environment is for the application: it is not used. Nor is what else kube's own client can do and a pod never needs
+    /// (programs for credentials, JSONPath, tracing, retries that wait for minutes).
+    pub(super) fn over(config: Config, token: PathBuf) -> Result<Access, String> {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::config(config.root_cert_file)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let mut connector = TimeoutConnector::new(connector);
+        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_write_timeout(Some(LIMIT));
+        let client: HttpClient<_, Body> =
+            HttpClient::builder(TokioExecutor::new()).build(connector);
         let guard = Guard::new(token);
-        let client = ClientBuilder::try_from(config).map_err(|error| error.to_string())?;
+        let service = guard.layer(BaseUriLayer::new(config.cluster_url).layer(client));
         Ok(Access {
-            client: client.with_layer(&guard).build(),
+            client: Client::new(service, config.default_namespace),
             guard,
         })
     }

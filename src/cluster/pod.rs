@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use http::HeaderValue;
 use http::header::{ACCEPT, DATE};
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::Resource as _;
 use kube::api::{Api, PartialObjectMeta};
 use kube::core::Request as ApiRequest;
@@ -17,7 +17,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use serde::Deserialize;
 
 use super::Wiring;
-use super::access::{Access, Identity, LIMIT, Pod as Me};
+use super::access::{Access, Identity, Pod as Me};
 use super::pause::{Pause, Retry, sleep, within};
 use super::trouble::{Kind, Told, Trouble};
 use crate::domain::event::Event as Fed;
@@ -76,11 +76,10 @@ pub(super) async fn natives(access: &Access, me: &Identity, wiring: &Wiring) {
     if snapshots.wait_for(|snapshot| snapshot.quits).await.is_err() {
         return;
     }
-    let api: Api<Pod> = Api::namespaced(access.client.clone(), &pod.namespace);
     let mut pause = Pause::new();
-    let found = loop {
-        match within(LIMIT, api.get(&pod.name)).await {
-            Ok(found) => break found,
+    let names = loop {
+        match read_natives(access, pod).await {
+            Ok(names) => break names,
             Err(trouble) if trouble.kind == Kind::Other => {
                 sleep(pause.next(wiring.clock, Retry::Patiently)).await;
             }
@@ -92,7 +91,6 @@ pub(super) async fn natives(access: &Access, me: &Identity, wiring: &Wiring) {
             }
         }
     };
-    let names = natives_of(&found);
     if !names.is_empty() {
         // Closed: podinit is leaving.
         let _ = wiring
@@ -103,12 +101,43 @@ pub(super) async fn natives(access: &Access, me: &Identity, wiring: &Wiring) {
 }
 
 /// Init containers with restartPolicy Always: the kubelet starts them before, and ends them after the others.
-fn natives_of(pod: &Pod) -> Vec<String> {
-    let spec = pod.spec.as_ref();
-    let containers = spec.and_then(|spec| spec.init_containers.as_ref());
-    let always = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
-    let natives = containers.into_iter().flatten().filter(always);
-    natives.map(|container| container.name.clone()).collect()
+async fn read_natives(access: &Access, pod: &Me) -> Result<Vec<String>, Trouble> {
+    let answer = access.get(own(pod)?).await?;
+    let found: Containers = parsed(answer.body())?;
+    let natives = found.spec.init_containers.into_iter();
+    let natives = natives.filter(|one| one.restart_policy.as_deref() == Some("Always"));
+    Ok(natives.map(|one| one.name).collect())
+}
+
+/// As much of a Pod as we want to know.
+#[derive(Debug, Deserialize)]
+struct Containers {
+    spec: InitContainers,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InitContainers {
+    #[serde(default)]
+    init_containers: Vec<InitContainer>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InitContainer {
+    name: String,
+    restart_policy: Option<String>,
+}
+
+/// A GET of the Pod.
+fn own(pod: &Me) -> Result<http::Request<Vec<u8>>, Trouble> {
+    ApiRequest::new(Pod::url_path(&(), Some(&pod.namespace)))
+        .get(&pod.name, &GetParams::default())
+        .map_err(|error| Trouble::other(error.to_string()))
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Trouble> {
+    serde_json::from_slice(body).map_err(|error| Trouble::other(error.to_string()))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -133,9 +162,7 @@ struct Offset {
 }
 
 async fn first(access: &Access, pod: &Me, wiring: &Wiring) -> Result<(Offset, Deletion), Trouble> {
-    let mut request = ApiRequest::new(Pod::url_path(&(), Some(&pod.namespace)))
-        .get(&pod.name, &GetParams::default())
-        .map_err(|error| Trouble::other(error.to_string()))?;
+    let mut request = own(pod)?;
     request
         .headers_mut()
         .insert(ACCEPT, HeaderValue::from_static(METADATA));
@@ -148,8 +175,7 @@ async fn first(access: &Access, pod: &Me, wiring: &Wiring) -> Result<(Offset, De
     let server = date
         .and_then(seconds_of_date)
         .ok_or_else(|| Trouble::other("the answer has no Date"))?;
-    let body: Answer =
-        serde_json::from_slice(answer.body()).map_err(|error| Trouble::other(error.to_string()))?;
+    let body: Answer = parsed(answer.body())?;
     let server = server + 1;
     Ok((Offset { at, server }, body.metadata))
 }

@@ -19,6 +19,9 @@ use crate::domain::plan::Rlimit;
 
 use super::signals::{self, SignalMode};
 
+/// Bytes from which on a piece of memory is the kernel's business: glibc's own first value.
+const LARGE: libc::c_int = 128 << 10;
+
 /// What was found when podinit was started, and what children get back of it.
 #[derive(Debug)]
 pub struct Start {
@@ -85,11 +88,16 @@ pub fn init(mode: SignalMode) -> Result<Start, StartError> {
 
 /// All threads share one heap, before there is a second thread: each further one costs every fork (and the exec after it)
 /// page tables of its own. Small pieces do not come from it anyway, but from what each thread keeps for itself.
+///
+/// And what is large goes back to the kernel once it is freed: glibc would raise both thresholds (mallopt(3)) to the largest piece
+/// that there ever was, and keep twice as much from then on.
 fn one_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: numbers only.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
     }
 }
 
