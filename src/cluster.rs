@@ -47,6 +47,8 @@ pub enum News {
     Found(Object),
     /// There is none, or it cannot be read; in words.
     Nothing(String),
+    /// The pod is under this version, and not proved to be ready under it.
+    Begun(ObjectVersion),
     /// The pod was ready under this version.
     Good(ObjectVersion),
 }
@@ -195,6 +197,7 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
             pod::follow(&access, &me, wiring),
             pod::natives(&access, &me, wiring),
             report::keep(&access, &me, seen, wiring),
+            report::proofs(wiring),
             claims.keep(&mut desk),
             async {
                 if let Some(events) = &mut events {

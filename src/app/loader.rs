@@ -50,6 +50,8 @@ enum Order {
     Found(Object),
     /// This is why the API server gives nothing.
     Nothing(String),
+    /// The pod is under this version, which has not proved itself.
+    Begun(ObjectVersion),
     /// The pod was ready under this version.
     Good(ObjectVersion),
 }
@@ -67,6 +69,11 @@ impl Orders {
     /// There is none, or it cannot be read; in words.
     pub(super) fn nothing(&self, why: String) {
         self.give(Order::Nothing(why));
+    }
+
+    /// A version is in force.
+    pub(super) fn begun(&self, version: ObjectVersion) {
+        self.give(Order::Begun(version));
     }
 
     /// A version has proved itself.
@@ -190,7 +197,11 @@ impl<L: Logs> Loader<L> {
         let why = match self.first_object(limit) {
             Ok(object) => {
                 let document = Document::Object(object.clone());
-                match self.take(&document) {
+                let taken = match self.died_under(&object.version, cached.as_ref()) {
+                    Some(rejected) => Err(rejected),
+                    None => self.take(&document),
+                };
+                match taken {
                     Ok(plan) => {
                         self.candidates.push(object);
                         self.prepare(&plan)?;
@@ -213,6 +224,9 @@ impl<L: Logs> Loader<L> {
             );
             match self.take(&document) {
                 Ok(plan) => {
+                    if let Document::Object(object) = document {
+                        self.candidates.push(object);
+                    }
                     self.prepare(&plan)?;
                     return Ok(plan);
                 }
@@ -248,10 +262,23 @@ impl<L: Logs> Loader<L> {
             match self.orders.queue.recv_timeout(left) {
                 Ok(Order::Found(object)) => return Ok(object),
                 Ok(Order::Nothing(told)) => why = told,
-                Ok(Order::Reload | Order::Good(_)) => {}
+                Ok(Order::Reload | Order::Begun(_) | Order::Good(_)) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Err(why),
             }
         }
+    }
+
+    /// Why not to begin with this version: podinit ended under it before the pod was ready, and there is a good one.
+    fn died_under(&self, version: &ObjectVersion, cached: Option<&Object>) -> Option<Rejected> {
+        let other = cached.is_some_and(|cached| &cached.version != version);
+        let tried = other && cache::tried(&self.seat.state_dir()).as_ref() == Some(version);
+        tried.then(|| Rejected {
+            reason: "ContainerEnded",
+            message: format!(
+                "the container ended under generation {} before the pod was ready: back to the last good spec",
+                version.generation
+            ),
+        })
     }
 
     fn cached(&self, name: &config::ObjectName) -> Option<Object> {
@@ -285,6 +312,7 @@ impl<L: Logs> Loader<L> {
                         }
                     }
                     Order::Nothing(_) => {}
+                    Order::Begun(version) => self.note(&version),
                     Order::Good(version) => self.keep(&version),
                 }
             }
@@ -298,13 +326,7 @@ impl<L: Logs> Loader<L> {
     /// The files may have changed; false: podinit is leaving.
     fn look_again(&mut self, asked: bool) -> bool {
         if let Source::Object { .. } = self.source {
-            if asked {
-                self.say(
-                    Level::Info,
-                    "the API server tells of each change by itself".to_owned(),
-                );
-            }
-            return true;
+            return !asked || self.read_files_of_object();
         }
         let before = self.print;
         let read = catch_unwind(AssertUnwindSafe(|| {
@@ -324,6 +346,25 @@ impl<L: Logs> Loader<L> {
             self.say(Level::Info, "the spec has not changed".to_owned());
         }
         told
+    }
+
+    /// The API server tells of each change of the object by itself. The files that it names are read again when somebody asks
+    /// for it, and not by themselves: a Secret that is changed would restart all pods of a set at the same time.
+    fn read_files_of_object(&mut self) -> bool {
+        let Some(object) = self.candidates.last().cloned() else {
+            return true;
+        };
+        let before = self.print;
+        let document = Document::Object(object);
+        match catch_unwind(AssertUnwindSafe(|| self.take(&document))) {
+            Ok(Ok(plan)) if self.print != before => self.tell(Event::Changed(Arc::new(plan))),
+            Ok(Ok(_)) => {
+                self.say(Level::Info, "the spec has not changed".to_owned());
+                true
+            }
+            Ok(Err(rejected)) => self.refuse(document.origin(), rejected),
+            Err(_) => self.refuse(document.origin(), internal()),
+        }
     }
 
     /// Tells of a document, if it is another one than the last; false: podinit is leaving.
@@ -435,6 +476,12 @@ impl<L: Logs> Loader<L> {
                 format!("files cannot be watched ({error}): a change is noticed on SIGHUP only"),
             );
         }
+    }
+
+    /// Should podinit end before this version has proved itself, it begins with the last good one.
+    fn note(&self, version: &ObjectVersion) {
+        // What cannot be noted cannot be kept either, and that is said.
+        let _ = cache::try_out(&self.seat.state_dir(), version);
     }
 
     fn keep(&mut self, version: &ObjectVersion) {

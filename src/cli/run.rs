@@ -91,13 +91,20 @@ fn source(args: &Args, surroundings: &Surroundings) -> Result<Source, String> {
         let given = variables.iter().find_map(|name| surroundings.wiring(name));
         given.map(str::to_owned).or_else(app::own_namespace)
     };
-    let namespace = namespace.or_else(own).ok_or_else(|| {
+    let own = own();
+    let namespace = namespace.or_else(|| own.clone()).ok_or_else(|| {
         format!("{from} is `{text}`: no namespace is known; write NAMESPACE/{name}")
     })?;
     let part = |part: &str| check::Form::Name.holds(part);
     if !part(&namespace) || namespace.len() > 63 || name.len() > 253 || !name.split('.').all(part) {
         return Err(format!(
             "{from} is `{text}`: expected [NAMESPACE/]NAME in lower-case letters, digits, `-` and `.`"
+        ));
+    }
+    // Reports and the Lease are where the pods are, and turns are given by them.
+    if let Some(own) = own.filter(|own| *own != namespace) {
+        return Err(format!(
+            "{from} is `{text}`: a pod follows a ProcessSet of its own namespace only, which is `{own}`"
         ));
     }
     let fallback = match file {
@@ -231,6 +238,16 @@ mod tests {
         assert_eq!(
             wanted(None, Some(&text), &[]),
             object(&longest, "web", None)
+        );
+    }
+
+    #[test]
+    fn a_processset_of_another_namespace_is_refused() {
+        let own = [("POD_NAMESPACE", "ours")];
+        assert!(wanted(None, Some("ours/web"), &own).is_ok());
+        assert_eq!(
+            wanted(None, Some("shop/web"), &own),
+            Err("--processset is `shop/web`: a pod follows a ProcessSet of its own namespace only, which is `ours`".to_owned())
         );
     }
 

@@ -14,9 +14,9 @@ use super::access::{Access, Identity};
 use super::claim::{Command, claim};
 use super::fleet::identity;
 use super::lease::store::{Place, Store};
-use super::pause::within;
+use super::pause::{sleep, within};
 use super::watcher::Seen;
-use crate::domain::claim::{Config, News, Refusal, TIMING};
+use crate::domain::claim::{Config, News, Refusal, RunKey, TIMING};
 use crate::domain::event::Event;
 use crate::domain::hash::fnv1a;
 use crate::domain::id::RunId;
@@ -171,7 +171,6 @@ impl<'a> Claims<'a> {
             namespace: followed.unwrap_or(&pod.namespace).clone(),
             name: once.lease.to_string(),
             labels: vec![("podinit.dev/processset".to_owned(), once.set.to_string())],
-            owner: self.set.borrow().owner(),
         };
         let clock = self.wiring.clock;
         let identity = identity(pod, &self.me.container);
@@ -184,17 +183,46 @@ impl<'a> Claims<'a> {
             patience: Some(PATIENCE),
         };
         let store = Store::new(self.access.client.clone(), place, TIMING);
-        let (commands, taken) = mpsc::channel(COMMANDS);
+        let (commands, mut taken) = mpsc::channel(COMMANDS);
         let (tell, note) = (self.tell.clone(), Arc::clone(&self.wiring.note));
         let told = move |news| {
             // It is our own end.
             let _ = tell.send((run, news));
         };
         self.commands.insert(run, commands);
+        let set = self.wiring.follows.then(|| self.set.clone());
         self.work.push(Box::pin(async move {
+            let mut config = config;
+            if let Some(set) = set {
+                match in_its_set(set, &config, &mut taken).await {
+                    Ok(key) => config.key = key,
+                    Err(None) => return run,
+                    Err(Some(refusal)) => {
+                        told(News::Refused(refusal));
+                        return run;
+                    }
+                }
+            }
             claim(store, config, Arc::new(clock), taken, told, note).await;
             run
         }));
+    }
+}
+
+/// The key in the set that is followed, once the API server has said which that is. `Err(None)`: it is withdrawn.
+async fn in_its_set(
+    mut set: watch::Receiver<Seen>,
+    config: &Config,
+    commands: &mut mpsc::Receiver<Command>,
+) -> Result<RunKey, Option<Refusal>> {
+    let known = async {
+        let seen = set.wait_for(|seen| seen.version.is_some()).await;
+        seen.ok().and_then(|seen| seen.version.clone())
+    };
+    tokio::select! {
+        version = known => version.map(|version| config.key.in_set(&version.uid)).ok_or(None),
+        _ = commands.recv() => Err(None),
+        () = sleep(PATIENCE) => Err(Some(Refusal::TooLong { holder: None })),
     }
 }
 

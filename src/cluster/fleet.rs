@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
@@ -21,6 +22,7 @@ use super::watcher::Seen;
 use crate::domain::claim::set_lease_name;
 use crate::domain::election::{Config, Field, Timing};
 use crate::domain::event::Event;
+use crate::domain::plan::ObjectVersion;
 use crate::domain::rollout::{Admission, MaxUnavailable, Progress, admitted};
 use crate::ports::Level;
 use crate::spec::units::IntOrPercent;
@@ -40,8 +42,8 @@ const QUIETEST: Duration = Duration::from_secs(60);
 /// More for each pod: a big fleet is read rarely.
 const BUSY_PER_POD: Duration = Duration::from_millis(4);
 const QUIET_PER_POD: Duration = Duration::from_millis(20);
-/// Reports in one answer.
-const PAGE: u32 = 500;
+/// Reports in one answer. One of many processes that are unwell takes up to 30 KB, and an answer over 3 MiB is not read.
+const PAGE: u32 = 64;
 /// Who wrote the status, for server-side apply.
 const MANAGER: &str = "podinit-status";
 
@@ -52,6 +54,9 @@ pub(super) async fn turns(me: &Identity, mut seen: watch::Receiver<Seen>, wiring
     let mut told = None;
     loop {
         let waits = snapshots.borrow_and_update().spec.waits.clone();
+        if waits.is_none() {
+            told = None;
+        }
         let (version, permille) = {
             let seen = seen.borrow_and_update();
             (seen.version.clone(), seen.admitted)
@@ -84,21 +89,11 @@ pub(super) async fn lead(
     wiring: &Wiring,
 ) {
     let Some(pod) = &me.pod else { return };
-    let mut first = seen.clone();
-    // Whose Lease it is is known once the set is.
-    let Ok(owner) = first
-        .wait_for(|seen| seen.version.is_some())
-        .await
-        .map(|seen| seen.owner())
-    else {
-        return;
-    };
     let name = &wiring.name;
     let place = Place {
         namespace: name.namespace.clone(),
         name: set_lease_name(&name.name),
         labels: vec![("podinit.dev/processset".to_owned(), name.name.clone())],
-        owner,
     };
     let config = Config {
         identity: identity(pod, &me.container),
@@ -161,8 +156,8 @@ struct Leader<'a> {
 /// holder that stood still and does not know yet that it is none can change nothing.
 struct Known {
     version: String,
-    /// Of its spec.
-    generation: Option<i64>,
+    /// Of which set, and of its spec.
+    of: Option<ObjectVersion>,
     status: Option<ProcessSetStatus>,
 }
 
@@ -170,18 +165,18 @@ impl Known {
     /// Of a set whose spec is not looked at: it may be one of tomorrow's.
     fn of(mut set: DynamicObject) -> Known {
         Known {
+            of: object_version(&set.metadata),
             version: set.metadata.resource_version.unwrap_or_default(),
-            generation: set.metadata.generation,
             status: serde_json::from_value(set.data["status"].take()).ok(),
         }
     }
+}
 
-    /// How many thousandths of the pods may act on this generation already.
-    fn admitted(&self, generation: i64) -> u32 {
-        let rollout = (self.status.as_ref()).and_then(|status| status.rollout.as_ref());
-        let rollout = rollout.filter(|rollout| rollout.generation == generation);
-        rollout.map_or(0, |rollout| rollout.admitted_permille)
-    }
+fn object_version(metadata: &ObjectMeta) -> Option<ObjectVersion> {
+    Some(ObjectVersion {
+        uid: metadata.uid.as_deref()?.into(),
+        generation: metadata.generation?,
+    })
 }
 
 impl Leader<'_> {
@@ -246,23 +241,27 @@ impl Leader<'_> {
         let Some(version) = &seen.version else {
             return Ok((0, false, false));
         };
-        let count = self.count(version.generation).await?;
+        let count = self.count(version).await?;
         let pods = count.fleet.pods();
         // Closed: it is being given up.
         let _ = self.commands.send(Command::Pods(pods)).await;
         // A changed spec has another version: nothing could be written with the one that is known.
         let known = self.known.take();
-        let known = known.filter(|known| known.generation == Some(version.generation));
+        let known = known.filter(|known| known.of.as_ref() == Some(version));
         let known = match known {
             Some(known) => known,
             None => self.read().await?,
         };
+        if known.of.as_ref() != Some(version) {
+            // The watch is behind: what it has not told of yet is not written over.
+            return Ok((pods, false, false));
+        }
         let max = match seen.max_unavailable {
             IntOrPercent::Int(count) => MaxUnavailable::Count(count.into()),
             IntOrPercent::Percent(percent) => MaxUnavailable::Percent(percent.into()),
         };
-        let admitted = known.admitted(version.generation);
-        let Admission { permille, progress } = count.fleet.admit(admitted, max);
+        let before = status::before(known.status.as_ref(), version.generation);
+        let Admission { permille, progress } = count.fleet.admit(before, max);
         let now = (self.wiring.clock)();
         let refused = self.wiring.snapshots.borrow().spec.refused.clone();
         let told = (u32::from(permille), progress, refused.as_deref());
@@ -300,7 +299,7 @@ impl Leader<'_> {
     }
 
     /// One page after the other; no report is kept.
-    async fn count(&self, generation: i64) -> Result<Count, Trouble> {
+    async fn count(&self, version: &ObjectVersion) -> Result<Count, Trouble> {
         let name = &self.wiring.name;
         let api: Api<ProcessReport> = Api::namespaced(self.client.clone(), &name.namespace);
         let mut params = ListParams::default()
@@ -313,7 +312,7 @@ impl Leader<'_> {
                 let owner = report.owner_references().first();
                 let uid = owner.map_or("", |owner| &owner.uid);
                 if let Some(status) = &report.status {
-                    count.add(uid, status, generation);
+                    count.add(uid, status, version);
                 }
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -336,8 +335,8 @@ impl Leader<'_> {
         let written = within(LIMIT, written).await?;
         // Not as it is there: others may have conditions of their own in it.
         Ok(Known {
+            of: object_version(&written.metadata),
             version: written.metadata.resource_version.unwrap_or_default(),
-            generation: written.metadata.generation,
             status: Some(status.clone()),
         })
     }

@@ -15,7 +15,6 @@ use super::pause::{Pause, part, sleep, spread, within};
 use super::trouble::{Kind, Told, Trouble};
 use super::watcher::Seen;
 use super::{News, Wiring};
-use crate::domain::plan::ObjectVersion;
 use crate::domain::snapshot::Snapshot;
 use crate::ports::Level;
 use crate::spec::v1alpha1::{ProcessReport, ProcessReportStatus};
@@ -47,7 +46,7 @@ pub(super) async fn keep(
             "no ProcessReport is written: the pod's name and uid are not known (POD_NAME, POD_UID)"
                 .to_owned(),
         );
-        return good_only(wiring).await;
+        return;
     };
     let mut snapshots = wiring.snapshots.clone();
     let mut told = Told::default();
@@ -55,7 +54,6 @@ pub(super) async fn keep(
     let later = || spread(WRITE_PER_POD, seen.borrow().pods, wiring.clock);
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
-        writer.note_good(&snapshot);
         if snapshot.loaded {
             match writer.write(&snapshot).await {
                 Ok(written) => {
@@ -81,26 +79,27 @@ pub(super) async fn keep(
     }
 }
 
-/// Without a report a version can still prove itself.
-async fn good_only(wiring: &Wiring) {
+/// Tells at once under which version the pod is, and whether that has proved itself; needs no API server.
+pub(super) async fn proofs(wiring: &Wiring) {
     let mut snapshots = wiring.snapshots.clone();
     let mut last = None;
     loop {
-        let snapshot = snapshots.borrow_and_update().clone();
-        tell_good(&mut last, &snapshot, wiring);
+        let now = {
+            let snapshot = snapshots.borrow_and_update();
+            let version = snapshot.spec.origin.object.clone();
+            version.map(|version| (version, snapshot.spec.good))
+        };
+        if let Some((version, good)) = now.clone().filter(|_| now != last) {
+            (wiring.news)(if good {
+                News::Good(version)
+            } else {
+                News::Begun(version)
+            });
+            last = now;
+        }
         if snapshots.changed().await.is_err() {
             return;
         }
-    }
-}
-
-fn tell_good(last: &mut Option<ObjectVersion>, snapshot: &Snapshot, wiring: &Wiring) {
-    let version = snapshot.spec.origin.object.as_ref();
-    if let Some(version) = version.filter(|_| snapshot.spec.good)
-        && last.as_ref() != Some(version)
-    {
-        *last = Some(version.clone());
-        (wiring.news)(News::Good(version.clone()));
     }
 }
 
@@ -146,7 +145,6 @@ struct Writer<'a> {
     wiring: &'a Wiring,
     made: bool,
     last: Option<ProcessReportStatus>,
-    good: Option<ObjectVersion>,
 }
 
 impl<'a> Writer<'a> {
@@ -160,12 +158,7 @@ impl<'a> Writer<'a> {
             wiring,
             made: false,
             last: None,
-            good: None,
         })
-    }
-
-    fn note_good(&mut self, snapshot: &Snapshot) {
-        tell_good(&mut self.good, snapshot, self.wiring);
     }
 
     /// True if something was written.

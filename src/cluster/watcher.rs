@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, PartialObjectMeta};
 use kube::core::Request as ApiRequest;
 use kube::core::params::GetParams;
@@ -44,7 +43,6 @@ pub(super) struct Seen {
     pub(super) admitted: u32,
     /// How many pods it has.
     pub(super) pods: u32,
-    name: String,
 }
 
 impl Default for Seen {
@@ -54,22 +52,7 @@ impl Default for Seen {
             max_unavailable: IntOrPercent::Percent(25),
             admitted: 0,
             pods: 0,
-            name: String::new(),
         }
-    }
-}
-
-impl Seen {
-    /// What goes with the set belongs to it.
-    pub(super) fn owner(&self) -> Option<OwnerReference> {
-        let version = self.version.as_ref()?;
-        Some(OwnerReference {
-            api_version: "podinit.dev/v1alpha1".to_owned(),
-            kind: "ProcessSet".to_owned(),
-            name: self.name.clone(),
-            uid: version.uid.to_string(),
-            ..OwnerReference::default()
-        })
     }
 }
 
@@ -235,7 +218,6 @@ impl Follower<'_> {
             max_unavailable: head.spec.rollout.max_unavailable,
             admitted: rollout.map_or(0, |rollout| rollout.admitted_permille),
             pods: pods.map_or(0, |pods| pods.total),
-            name: name.name.clone(),
         });
         Ok(Object {
             name: name.clone(),

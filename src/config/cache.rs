@@ -1,5 +1,5 @@
 //! The last good spec of the API server, kept in the state directory: a container that is restarted begins with it while
-//! the API server is away.
+//! the API server is away, and after it ended under another one that had not proved itself ([`tried`]).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -18,6 +18,8 @@ use crate::ports::Object;
 const NAME: &str = "processset.json";
 /// While it is being written.
 const NEW: &str = "processset.json.new";
+/// The version that the pod is under, and that has not proved itself.
+const TRIED: &str = "tried.json";
 /// More than any ProcessSet with what is around it: as a string in JSON it may be twice as long.
 const LIMIT: u64 = 8 << 20;
 
@@ -50,6 +52,11 @@ pub fn write(directory: &Path, object: &Object) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
     std::fs::create_dir_all(directory)?;
+    replace(directory, NAME, &text)
+}
+
+/// Puts a file in its place, at once as a whole.
+fn replace(directory: &Path, name: &str, text: &[u8]) -> io::Result<()> {
     let new = directory.join(NEW);
     match std::fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -61,9 +68,9 @@ pub fn write(directory: &Path, object: &Object) -> io::Result<()> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&new)?;
-    file.write_all(&text)?;
+    file.write_all(text)?;
     file.sync_all()?;
-    std::fs::rename(&new, directory.join(NAME))
+    std::fs::rename(&new, directory.join(name))
 }
 
 /// The object of this name that was kept; `None`: there is none. An error says what is wrong with it.
@@ -74,10 +81,33 @@ pub fn read(directory: &Path, name: &ObjectName) -> Result<Option<Object>, Strin
 /// The directory may be a volume that all processes of the pod write to, and what is in the file says which commands run
 /// as podinit's own user: only that user's word counts.
 fn read_as(directory: &Path, name: &ObjectName, user: u32) -> Result<Option<Object>, String> {
+    let Some(text) = open(&directory.join(NAME), user)? else {
+        return Ok(None);
+    };
+    let kept: Kept =
+        serde_json::from_slice(&text).map_err(|error| format!("it is damaged: {error}"))?;
+    if print(&kept.object) != kept.print {
+        return Err("it is damaged".to_owned());
+    }
+    if (&kept.namespace, &kept.name) != (&name.namespace, &name.name) {
+        return Err(format!("it is of {}/{}", kept.namespace, kept.name));
+    }
+    Ok(Some(Object {
+        name: name.clone(),
+        version: ObjectVersion {
+            uid: kept.uid,
+            generation: kept.generation,
+        },
+        json: kept.object.into(),
+    }))
+}
+
+/// What is in a file of this user's; `None`: there is none.
+fn open(path: &Path, user: u32) -> Result<Option<Vec<u8>>, String> {
     let opened = File::options()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(directory.join(NAME));
+        .open(path);
     let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -100,22 +130,21 @@ fn read_as(directory: &Path, name: &ObjectName, user: u32) -> Result<Option<Obje
     if text.len() as u64 > LIMIT {
         return Err(format!("it has more than {LIMIT} bytes"));
     }
-    let kept: Kept =
-        serde_json::from_slice(&text).map_err(|error| format!("it is damaged: {error}"))?;
-    if print(&kept.object) != kept.print {
-        return Err("it is damaged".to_owned());
-    }
-    if (&kept.namespace, &kept.name) != (&name.namespace, &name.name) {
-        return Err(format!("it is of {}/{}", kept.namespace, kept.name));
-    }
-    Ok(Some(Object {
-        name: name.clone(),
-        version: ObjectVersion {
-            uid: kept.uid,
-            generation: kept.generation,
-        },
-        json: kept.object.into(),
-    }))
+    Ok(Some(text))
+}
+
+/// Notes that the pod is under this version now.
+pub fn try_out(directory: &Path, version: &ObjectVersion) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let text = serde_json::to_vec(&(&version.uid, version.generation))?;
+    replace(directory, TRIED, &text)
+}
+
+/// The version that the pod was under when podinit ended, if that had not proved itself. What cannot be read is none.
+pub fn tried(directory: &Path) -> Option<ObjectVersion> {
+    let text = open(&directory.join(TRIED), geteuid().as_raw()).ok()??;
+    let (uid, generation) = serde_json::from_slice(&text).ok()?;
+    Some(ObjectVersion { uid, generation })
 }
 
 /// FNV-1a: it finds damage, it keeps nobody out.
@@ -251,5 +280,22 @@ mod tests {
         assert!(!at.join(NEW).exists());
         let mode = fs::metadata(at.join(NAME)).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn what_was_tried_is_noted_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        assert_eq!(tried(at), None);
+        write(at, &object()).unwrap();
+        let newer = ObjectVersion {
+            uid: "u".into(),
+            generation: 8,
+        };
+        try_out(at, &newer).unwrap();
+        assert_eq!(tried(at), Some(newer));
+        assert_eq!(read(at, &name("web")), Ok(Some(object())));
+        fs::write(at.join(TRIED), "nonsense").unwrap();
+        assert_eq!(tried(at), None);
     }
 }

@@ -91,6 +91,19 @@ impl RunKey {
     }
 }
 
+impl RunKey {
+    /// The same in one ProcessSet: one that is deleted and made again, with an empty database maybe, has done nothing yet.
+    pub fn in_set(&self, uid: &str) -> RunKey {
+        let id = digest(["set", uid, &self.id].into_iter());
+        let shown = if self.shown == self.id {
+            id.clone()
+        } else {
+            self.shown.clone()
+        };
+        RunKey { id, shown }
+    }
+}
+
 /// Parts of any content, none of which can pass for another list of parts.
 fn digest<'a>(parts: impl Iterator<Item = &'a str>) -> Arc<str> {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);

@@ -96,6 +96,12 @@ impl Health {
         self.is_started() && self.readiness.as_ref().is_none_or(ready)
     }
 
+    /// Each probe has found something by itself; a startup probe that took the place of one that passed need not.
+    pub fn has_found(&self) -> bool {
+        let all = [&self.startup, &self.liveness, &self.readiness];
+        all.into_iter().flatten().all(Checker::has_found)
+    }
+
     /// It has a probe that decides whether it is ready.
     pub fn is_gated(&self) -> bool {
         self.startup.is_some() || self.readiness.is_some()

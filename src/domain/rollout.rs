@@ -14,7 +14,12 @@
 //! - Pods that acted and fell over later count as at risk, so they hold the others up, but they are not undone.
 //! - A pod that started with the new spec counts as one that acted: while many of a set's new pods do not get ready, the
 //!   old ones are left alone.
-//! - After one pod went back (it was not ready by the progress deadline) nothing is raised until the spec changes.
+//! - After one pod went back (it was not ready by the progress deadline) nothing is raised until the spec changes, also once
+//!   that pod is gone.
+//! - A pod that refuses the spec (it is invalid for it, or of another revision) does not act on it, so it is not at risk.
+//! - A podinit that ended under the new spec while its Pod is still there is at risk: the kubelet may start it again, and it may
+//!   have been the spec that ended it.
+//! - What was complete once stays so, though a pod falls over later, until a pod turns up that has not acted.
 //! - Reports are late, never early: a pod says that it acted and that it is ready in one report, so a pod whose report is
 //!   old counts as at risk. A pod that comes to life after the count with an old spec (its API server was away) and an
 //!   admitted bucket is not in it: so many more can act at once.
@@ -57,6 +62,19 @@ pub struct Pod<'a> {
     pub ready: bool,
     /// It acted, was not ready by the progress deadline, and went back.
     pub reverted: bool,
+    /// It does not take this generation.
+    pub refuses: bool,
+}
+
+/// What was known of a rollout before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Before {
+    /// So many thousandths were admitted.
+    pub permille: u32,
+    /// It was complete.
+    pub complete: bool,
+    /// Pods went back.
+    pub failed: bool,
 }
 
 /// The reports of a set's pods, folded.
@@ -70,6 +88,7 @@ pub struct Fleet {
     ready: u32,
     updated: u32,
     reverted: u32,
+    refusing: u32,
 }
 
 /// How it goes on.
@@ -84,7 +103,7 @@ pub struct Admission {
 /// Where a rollout is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Every pod acted and is ready.
+    /// Every pod that takes it acted, and all were ready then.
     Complete,
     /// So many pods may be acting, or acted and are not ready.
     Waiting {
@@ -115,6 +134,7 @@ impl Fleet {
             ready: 0,
             updated: 0,
             reverted: 0,
+            refusing: 0,
         }
     }
 
@@ -125,8 +145,16 @@ impl Fleet {
         self.ready += u32::from(pod.ready);
         self.updated += u32::from(pod.acted);
         self.reverted += u32::from(pod.reverted);
-        self.unsettled[bucket] += u32::from(!(pod.acted && pod.ready));
+        self.refusing += u32::from(pod.refuses);
+        self.unsettled[bucket] += u32::from(!pod.refuses && !(pod.acted && pod.ready));
         self.unready[bucket] += u32::from(pod.acted && !pod.ready);
+    }
+
+    /// Counts a podinit that acted and has ended: no pod that runs, but one that is at risk.
+    pub fn add_ended(&mut self, uid: &str) {
+        let bucket = usize::from(bucket(uid));
+        self.unsettled[bucket] += 1;
+        self.unready[bucket] += 1;
     }
 
     /// All pods.
@@ -144,6 +172,11 @@ impl Fleet {
         self.updated
     }
 
+    /// Those that do not take it.
+    pub fn refusing(&self) -> u32 {
+        self.refusing
+    }
+
     /// How many may be at risk: at least one.
     pub fn limit(&self, max: MaxUnavailable) -> u32 {
         match max {
@@ -155,14 +188,15 @@ impl Fleet {
         }
     }
 
-    /// How many thousandths to admit when so many are by now, and how it goes.
-    pub fn admit(&self, current: u32, max: MaxUnavailable) -> Admission {
-        let current = current.min(u32::from(BUCKETS)) as u16;
+    /// How many thousandths to admit after so many were, and how it goes.
+    pub fn admit(&self, before: Before, max: MaxUnavailable) -> Admission {
+        let current = before.permille.min(u32::from(BUCKETS)) as u16;
         let at_risk = self.at_risk(current);
-        let progress = match (self.reverted, at_risk) {
-            (0, 0) if self.updated == self.pods => Progress::Complete,
-            (0, at_risk) => Progress::Waiting { at_risk },
-            (reverted, _) => Progress::Failed { reverted },
+        let all = self.updated + self.refusing == self.pods;
+        let progress = match self.reverted {
+            0 if !before.failed && all && (at_risk == 0 || before.complete) => Progress::Complete,
+            0 if !before.failed => Progress::Waiting { at_risk },
+            reverted => Progress::Failed { reverted },
         };
         let permille = match progress {
             // Without a report nothing is known, so nothing is risked.

@@ -1,13 +1,17 @@
 //! Reports, folded, as the status of a ProcessSet. Pure.
 
 use crate::domain::event::Refusal;
-use crate::domain::rollout::{Fleet, Pod, Progress};
+use crate::domain::plan::ObjectVersion;
+use crate::domain::rollout::{Before, Fleet, Pod, Progress};
 use crate::domain::time::Wall;
 use crate::ports::Notice;
 use crate::spec::v1alpha1::{
     Condition, ConditionStatus, Phase, PodCounts, ProcessReportStatus, ProcessSetStatus,
     RolloutStatus,
 };
+
+/// Why a pod went back from a spec that it had taken.
+const TAKEN_BACK: [&str; 2] = ["ProgressDeadlineExceeded", "ContainerEnded"];
 
 /// The pods of a set, counted.
 #[derive(Debug, Default)]
@@ -18,29 +22,55 @@ pub(super) struct Count {
 }
 
 impl Count {
-    /// Counts a report; one of a pod that has ended does not count.
-    pub(super) fn add(&mut self, uid: &str, report: &ProcessReportStatus, generation: i64) {
+    /// Counts a report; one of a pod that has ended counts only for what may become of it.
+    pub(super) fn add(&mut self, uid: &str, report: &ProcessReportStatus, version: &ObjectVersion) {
+        // A set that is made anew under an old name begins with the same generations.
+        let other = report
+            .observed_uid
+            .as_deref()
+            .is_some_and(|uid| uid != &*version.uid);
+        let is_this = |generation| !other && generation == Some(version.generation);
+        let acted = is_this(report.observed_generation);
         if report.phase == Phase::Stopped {
+            if acted {
+                self.fleet.add_ended(uid);
+            }
             return;
         }
-        let holds = |kind: &str| {
-            let found = report.conditions.iter().find(|one| one.kind == kind);
-            found.is_some_and(|one| one.status == ConditionStatus::True)
-        };
-        let reverted = report.conditions.iter().any(|one| {
-            one.kind == "Accepted"
-                && one.reason == "ProgressDeadlineExceeded"
-                && one.observed_generation == Some(generation)
-        });
+        let find = |kind: &str| report.conditions.iter().find(|one| one.kind == kind);
+        let holds = |kind| find(kind).is_some_and(|one| one.status == ConditionStatus::True);
+        let refused = find("Accepted")
+            .filter(|one| one.status == ConditionStatus::False && is_this(one.observed_generation));
+        let reverted = refused.is_some_and(|one| TAKEN_BACK.contains(&one.reason.as_str()));
         self.degraded += u32::from(holds("Degraded"));
         self.serving += u32::from(holds("Ready"));
         self.fleet.add(Pod {
             uid,
-            acted: report.observed_generation == Some(generation),
+            acted,
             // In the middle of a change a pod may look ready that is not done with it.
             ready: holds("Ready") && !holds("Progressing"),
             reverted,
+            refuses: refused.is_some() && !reverted && !acted,
         });
+    }
+}
+
+/// What the status says of the rollout of this generation.
+pub(super) fn before(status: Option<&ProcessSetStatus>, generation: i64) -> Before {
+    let Some(status) = status else {
+        return Before::default();
+    };
+    let rollout = (status.rollout.as_ref()).filter(|rollout| rollout.generation == generation);
+    let mut conditions = status.conditions.iter();
+    let progressing = conditions.find(|one| one.kind == "Progressing");
+    let says = |reason: &str| {
+        progressing
+            .is_some_and(|one| one.reason == reason && one.observed_generation == Some(generation))
+    };
+    Before {
+        permille: rollout.map_or(0, |rollout| rollout.admitted_permille),
+        complete: says("Complete"),
+        failed: says("ProgressDeadlineExceeded"),
     }
 }
 
@@ -56,7 +86,9 @@ pub(super) fn status(
     let (total, ready) = (fleet.pods(), count.serving);
     let refused = refused.filter(|refused| {
         let object = refused.origin.object.as_ref();
-        object.is_some_and(|object| object.generation == generation)
+        // Another revision is that pod's matter, as long as others take it.
+        let only_here = refused.reason == "RevisionMismatch" && fleet.updated() > 0;
+        object.is_some_and(|object| object.generation == generation) && !only_here
     });
     let (accepted, accepted_reason, accepted_message) = match refused {
         Some(refused) => (false, refused.reason, refused.message.clone()),
@@ -182,11 +214,19 @@ pub(super) fn notices(before: Option<&ProcessSetStatus>, after: &ProcessSetStatu
 fn how_it_goes(progress: Progress, fleet: &Fleet) -> (bool, &'static str, String) {
     let total = fleet.pods();
     match progress {
-        Progress::Complete => (
-            false,
-            "Complete",
-            format!("{total} pods run this generation"),
-        ),
+        Progress::Complete => match (fleet.updated(), fleet.refusing()) {
+            (0, 1..) => (false, "Refused", "no pod takes this generation".to_owned()),
+            (updated, 0) => (
+                false,
+                "Complete",
+                format!("{updated} pods run this generation"),
+            ),
+            (updated, refusing) => (
+                false,
+                "Complete",
+                format!("{updated} of {total} pods run this generation; {refusing} do not take it"),
+            ),
+        },
         Progress::Waiting { at_risk } => (
             true,
             "Updating",
@@ -195,11 +235,17 @@ fn how_it_goes(progress: Progress, fleet: &Fleet) -> (bool, &'static str, String
                 fleet.updated()
             ),
         ),
-        Progress::Failed { reverted } => (
-            false,
-            "ProgressDeadlineExceeded",
-            format!("{reverted} pods were not ready in time and went back to their last good spec"),
-        ),
+        Progress::Failed { reverted } => {
+            let who = match reverted {
+                0 => "pods that are gone by now".to_owned(),
+                reverted => format!("{reverted} pods"),
+            };
+            (
+                false,
+                "ProgressDeadlineExceeded",
+                format!("{who} were not ready in time and went back to their last good spec"),
+            )
+        }
     }
 }
 
@@ -222,6 +268,7 @@ mod tests {
         };
         ProcessReportStatus {
             observed_generation: Some(generation),
+            observed_uid: Some("u".to_owned()),
             phase: Phase::Running,
             conditions: vec![
                 condition("Ready", ready),
@@ -231,10 +278,17 @@ mod tests {
         }
     }
 
+    fn version() -> ObjectVersion {
+        ObjectVersion {
+            uid: "u".into(),
+            generation: 2,
+        }
+    }
+
     fn count(reports: &[ProcessReportStatus]) -> Count {
         let mut count = Count::default();
         for (at, report) in reports.iter().enumerate() {
-            count.add(&format!("uid-{at}"), report, 2);
+            count.add(&format!("uid-{at}"), report, &version());
         }
         count
     }
@@ -290,5 +344,53 @@ mod tests {
             other.conditions[1].last_transition_time,
             first.conditions[1].last_transition_time
         );
+    }
+
+    #[test]
+    fn a_rollout_is_remembered_for_its_generation() {
+        let count = count(&[report(2, true, false)]);
+        let failed = Progress::Failed { reverted: 1 };
+        let status = status(2, &count, (300, failed, None), None, Wall(0));
+        let known = before(Some(&status), 2);
+        assert_eq!(
+            (known.permille, known.failed, known.complete),
+            (300, true, false)
+        );
+        assert_eq!(before(Some(&status), 3), Before::default());
+        assert_eq!(before(None, 2), Before::default());
+    }
+
+    #[test]
+    fn a_report_of_another_set_of_the_same_name_says_nothing_of_this_one() {
+        let mut other = report(2, true, false);
+        other.observed_uid = Some("v".to_owned());
+        let count = count(&[other, report(2, true, false)]);
+        assert_eq!((count.fleet.pods(), count.fleet.updated()), (2, 1));
+    }
+
+    #[test]
+    fn who_ended_under_the_new_spec_is_at_risk() {
+        let mut ended = report(2, false, false);
+        ended.phase = Phase::Stopped;
+        let mut earlier = report(1, false, false);
+        earlier.phase = Phase::Stopped;
+        let count = count(&[ended, earlier, report(1, true, false)]);
+        assert_eq!((count.fleet.pods(), count.fleet.at_risk(0)), (1, 1));
+    }
+
+    #[test]
+    fn another_revision_is_the_matter_of_those_pods() {
+        let mut old = report(1, true, false);
+        old.conditions.push(Condition {
+            kind: "Accepted".to_owned(),
+            status: ConditionStatus::False,
+            observed_generation: Some(2),
+            last_transition_time: String::new(),
+            reason: "RevisionMismatch".to_owned(),
+            message: "another revision".to_owned(),
+        });
+        // The generation that it refuses, said of this set.
+        let count = count(&[old.clone(), report(2, true, false)]);
+        assert_eq!((count.fleet.refusing(), count.fleet.at_risk(1000)), (1, 0));
     }
 }

@@ -14,6 +14,8 @@ struct State {
     version: u64,
     status: Value,
     reports: Vec<(String, bool, bool)>,
+    /// Which set it is, and of which generation.
+    of: (&'static str, i64),
     /// Somebody else writes before the next write comes.
     meddle: Option<Value>,
 }
@@ -47,7 +49,7 @@ impl State {
     }
 
     fn set(&self) -> Answer {
-        let metadata = json!({"name": "web", "namespace": "shop", "generation": 2,
+        let metadata = json!({"name": "web", "namespace": "shop", "uid": self.of.0, "generation": self.of.1,
             "resourceVersion": self.version.to_string()});
         // Of a spec that only tomorrow's podinit knows.
         let set = json!({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessSet", "metadata": metadata,
@@ -61,7 +63,7 @@ impl State {
             json!({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessReport",
                 "metadata": {"name": uid, "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": uid, "uid": uid}]},
                 "status": {"pod": uid, "container": "main", "processSet": "web", "phase": "Running", "ready": "1/1",
-                    "restarts": 0, "processes": [], "observedGeneration": if *acted { 2 } else { 1 },
+                    "restarts": 0, "processes": [], "observedGeneration": if *acted { 2 } else { 1 }, "observedUid": "u",
                     "conditions": [{"type": "Ready", "status": ready, "reason": "X", "message": "",
                         "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})
         };
@@ -83,6 +85,7 @@ fn fleet() -> (Arc<Mutex<State>>, Fake) {
     let reports = (0..100).map(|at| (format!("uid-{at}"), false, true));
     let state = Arc::new(Mutex::new(State {
         version: 10,
+        of: ("u", 2),
         reports: reports.collect(),
         ..State::default()
     }));
@@ -92,12 +95,21 @@ fn fleet() -> (Arc<Mutex<State>>, Fake) {
 }
 
 async fn leading(fake: &Fake) {
+    let (_sender, seen) = seeing("u");
+    lead_on(fake, seen).await;
+}
+
+fn seeing(uid: &str) -> (watch::Sender<Seen>, watch::Receiver<Seen>) {
     let version = Some(ObjectVersion {
-        uid: "u".into(),
+        uid: uid.into(),
         generation: 2,
     });
     let (sender, seen) = watch::channel(Seen::default());
     sender.send_modify(|seen| seen.version = version);
+    (sender, seen)
+}
+
+async fn lead_on(fake: &Fake, seen: watch::Receiver<Seen>) {
     let (_held, holds) = watch::channel(Held {
         until: Some(Mono::NEVER),
     });
@@ -167,5 +179,58 @@ fn a_status_that_somebody_else_wrote_is_read_before_it_is_written() {
             "it goes on from there"
         );
         assert_eq!(fake.notes(), Vec::<String>::new(), "no trouble");
+    });
+}
+
+#[test]
+fn a_set_that_is_made_anew_begins_anew() {
+    run(async {
+        let (state, fake) = fleet();
+        let (sender, seen) = seeing("u");
+        let acted = |state: &mut State| {
+            for report in &mut state.reports {
+                report.1 = true;
+            }
+        };
+        acted(&mut state.lock().unwrap());
+        let mut work = pin!(lead_on(&fake, seen));
+        fake.until(&mut work, "all have acted", |fake| {
+            fake.count("STATUS") == 1
+        })
+        .await;
+        assert_eq!(state.lock().unwrap().admitted(), 1000);
+        {
+            let mut state = state.lock().unwrap();
+            (state.of, state.status) = (("v", 2), Value::Null);
+            state.version += 1;
+        }
+        sender.send_modify(|seen| {
+            let version = seen.version.as_mut().unwrap();
+            version.uid = "v".into();
+        });
+        fake.until(&mut work, "the new one's", |fake| fake.count("STATUS") == 2)
+            .await;
+        let state = state.lock().unwrap();
+        assert!(state.admitted() < 1000, "nobody has acted on this one");
+        assert_eq!(state.status["pods"]["updated"], 0);
+    });
+}
+
+#[test]
+fn a_holder_that_is_behind_writes_over_nothing() {
+    run(async {
+        let (state, fake) = fleet();
+        state.lock().unwrap().of = ("u", 3);
+        let mut work = pin!(leading(&fake));
+        let looks = |fake: &Fake| {
+            let asked = fake.asked();
+            asked
+                .iter()
+                .filter(|one| one.target.contains("processreports"))
+                .count()
+        };
+        fake.until(&mut work, "two looks", |fake| looks(fake) == 2)
+            .await;
+        assert_eq!(fake.count("STATUS"), 0);
     });
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Error};
 
@@ -31,8 +31,6 @@ pub struct Place {
     pub name: String,
     /// Labels of one that is made.
     pub labels: Vec<(String, String)>,
-    /// Whose end is the end of one that is made, too: the ProcessSet, where there is one.
-    pub owner: Option<OwnerReference>,
 }
 
 /// What became of a call.
@@ -138,20 +136,19 @@ impl Store {
         Answer::Event(Event::Read(Some((record, version.into()))))
     }
 
-    /// One that is not there yet.
+    /// One that is not there yet. It belongs to nobody: with the ProcessSet as its owner it would be taken away while somebody
+    /// holds it, when the set is deleted and made again.
     fn made(&self) -> Lease {
         let Place {
             namespace,
             name,
             labels,
-            owner,
         } = &*self.place;
         Lease {
             metadata: ObjectMeta {
                 name: Some(name.clone()),
                 namespace: Some(namespace.clone()),
                 labels: (!labels.is_empty()).then(|| labels.iter().cloned().collect()),
-                owner_references: owner.clone().map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             },
             spec: None,

@@ -35,13 +35,13 @@ pub(super) fn status(
     let desired: usize = services().map(|process| process.instances.len()).sum();
     let ready: usize = services().map(|process| ready_of(process)).sum();
     let restarts: u64 = all().map(|process| restarts_of(process)).sum();
-    let generation = snapshot.spec.origin.object.as_ref();
-    let generation = generation.map(|object| object.generation);
+    let object = snapshot.spec.origin.object.as_ref();
     ProcessReportStatus {
         pod: extra.pod.to_owned(),
         container: extra.container.to_owned(),
         process_set: extra.process_set.to_owned(),
-        observed_generation: generation,
+        observed_generation: object.map(|object| object.generation),
+        observed_uid: object.map(|object| object.uid.to_string()),
         phase: phase(snapshot),
         ready: format!("{ready}/{desired}"),
         restarts: number(restarts),

@@ -29,6 +29,8 @@ pub struct Checker {
     streak: (bool, u32),
     /// What they added up to.
     result: Option<bool>,
+    /// The result is another probe's.
+    assumed: bool,
     /// What the last check that failed said.
     why: Option<Arc<str>>,
     /// Failures before then do not count.
@@ -67,6 +69,7 @@ impl Checker {
             killed: None,
             streak: (false, 0),
             result: None,
+            assumed: false,
             why: None,
             patient_until: Mono::ZERO,
         }
@@ -101,6 +104,13 @@ impl Checker {
     /// Takes the place of another probe, which found this.
     pub fn assume(&mut self, passed: bool) {
         self.result = Some(passed);
+        // A startup probe that has passed is not asked again, and what a process has said of itself is not said again.
+        self.assumed = self.kind != ProbeKind::Startup && !self.is_notify();
+    }
+
+    /// Its answers have added up to something.
+    pub fn has_found(&self) -> bool {
+        self.result.is_some() && !self.assumed
     }
 
     /// When it wants a tick.
@@ -234,7 +244,11 @@ impl Checker {
 
     /// The process itself has said how it is: that counts at once.
     pub fn decide(&mut self, passed: bool) -> Change {
-        if self.is_on_hold() || self.result == Some(passed) {
+        if self.is_on_hold() {
+            return Change::None;
+        }
+        self.assumed = false;
+        if self.result == Some(passed) {
             return Change::None;
         }
         self.streak = (passed, u32::from(passed));
@@ -290,6 +304,9 @@ impl Checker {
             self.probe.failure_threshold
         };
         let unheard = self.result.is_none() && self.kind == ProbeKind::Readiness;
+        if count >= enough {
+            self.assumed = false;
+        }
         if count >= enough && self.result != Some(passed) {
             let change = self.conclude(passed);
             // What was not ready yet still is not: it is only said why.

@@ -130,6 +130,16 @@ impl Diff {
             .map(|process| &process.name)
     }
 
+    /// The processes that go on with other probes.
+    pub fn probed(&self) -> impl Iterator<Item = &Arc<str>> {
+        let all = self.processes.iter();
+        let probes =
+            |process: &&ProcessDiff| process.fields.iter().any(|field| PROBES.contains(field));
+        all.filter(|process| process.step == Step::InPlace)
+            .filter(probes)
+            .map(|process| &process.name)
+    }
+
     /// Some run ends because of it.
     pub fn stops_runs(&self) -> bool {
         self.processes.iter().any(|process| {
@@ -137,6 +147,9 @@ impl Diff {
         })
     }
 }
+
+/// The fields of probes.
+const PROBES: [&str; 3] = ["startupProbe", "livenessProbe", "readinessProbe"];
 
 /// `replicas`, where it becomes less.
 const FEWER: &str = "fewer replicas";

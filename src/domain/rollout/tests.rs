@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{BUCKETS, Fleet, MaxUnavailable, Pod, Progress, admitted, bucket};
+use super::{BUCKETS, Before, Fleet, MaxUnavailable, Pod, Progress, admitted, bucket};
 
 use MaxUnavailable::{Count, Percent};
 
@@ -56,6 +56,15 @@ fn pod(uid: &str, acted: bool, ready: bool) -> Pod<'_> {
         acted,
         ready,
         reverted: false,
+        refuses: false,
+    }
+}
+
+/// After so many thousandths were admitted.
+fn after(permille: u32) -> Before {
+    Before {
+        permille,
+        ..Before::default()
     }
 }
 
@@ -101,7 +110,7 @@ fn the_limit_is_rounded_down_and_at_least_one() {
 fn it_is_raised_as_pods_get_ready() {
     let mut pods = untouched(&[10, 200, 300, 990]);
     let step = |pods: &[_], current| {
-        let admission = fleet(pods).admit(current, Count(2));
+        let admission = fleet(pods).admit(after(current), Count(2));
         (admission.permille, admission.progress)
     };
     // Up to the bucket of the third.
@@ -136,7 +145,7 @@ fn a_failure_stops_it() {
     fleet.add(back);
     fleet.add(pod(&pods[1].0, false, true));
     fleet.add(pod(&pods[2].0, false, true));
-    let admission = fleet.admit(11, Count(3));
+    let admission = fleet.admit(after(11), Count(3));
     assert_eq!(
         (admission.permille, admission.progress),
         (11, Progress::Failed { reverted: 1 })
@@ -148,24 +157,24 @@ fn new_pods_that_do_not_get_ready_hold_the_others_up() {
     let mut pods = untouched(&[10, 500, 600, 990]);
     pods[3] = (pods[3].0.clone(), true, false);
     assert_eq!(
-        fleet(&pods).admit(0, Count(1)).permille,
+        fleet(&pods).admit(after(0), Count(1)).permille,
         10,
         "one is at risk already"
     );
     pods[3].2 = true;
-    assert_eq!(fleet(&pods).admit(0, Count(1)).permille, 500);
+    assert_eq!(fleet(&pods).admit(after(0), Count(1)).permille, 500);
 }
 
 #[test]
 fn a_bucket_larger_than_the_limit_goes_alone() {
     let mut pods = untouched(&[10, 20, 20, 20, 30]);
     assert_eq!(
-        fleet(&pods).admit(0, Count(2)).permille,
+        fleet(&pods).admit(after(0), Count(2)).permille,
         20,
         "not beside another one"
     );
     pods[0].1 = true;
-    let admission = fleet(&pods).admit(20, Count(2));
+    let admission = fleet(&pods).admit(after(20), Count(2));
     assert_eq!(
         (admission.permille, admission.progress),
         (30, Progress::Waiting { at_risk: 3 })
@@ -174,23 +183,23 @@ fn a_bucket_larger_than_the_limit_goes_alone() {
         pod.1 = true;
     }
     // Under the limit again, so the next one may go.
-    assert_eq!(fleet(&pods).admit(30, Count(2)).permille, 1000);
+    assert_eq!(fleet(&pods).admit(after(30), Count(2)).permille, 1000);
 }
 
 #[test]
 fn nothing_is_admitted_without_reports() {
-    assert_eq!(Fleet::new().admit(0, Percent(100)).permille, 0);
+    assert_eq!(Fleet::new().admit(after(0), Percent(100)).permille, 0);
 }
 
 #[test]
 fn what_is_admitted_stays() {
     let pods = untouched(&[1, 2, 3, 4, 5, 6]);
-    let admission = fleet(&pods).admit(5, Count(1));
+    let admission = fleet(&pods).admit(after(5), Count(1));
     assert_eq!(
         (admission.permille, admission.progress),
         (5, Progress::Waiting { at_risk: 4 })
     );
-    assert_eq!(fleet(&pods).admit(4000, Count(1)).permille, 1000);
+    assert_eq!(fleet(&pods).admit(after(4000), Count(1)).permille, 1000);
 }
 
 #[derive(Debug, Clone)]
@@ -237,7 +246,7 @@ fn play(count: u32, max: MaxUnavailable, skew: u32, seed: u64) -> Result<(), Tes
             sizes[usize::from(bucket(&report.uid))] += 1;
         }
         let (limit, biggest) = (fleet.limit(max), sizes.iter().max().copied().unwrap_or(0));
-        let admission = fleet.admit(u32::from(permille), max);
+        let admission = fleet.admit(after(u32::from(permille)), max);
         prop_assert!(admission.permille >= permille);
         let raised = admission.permille > permille;
         let risky = |permille: u16| {
@@ -320,9 +329,10 @@ fn a_bad_spec_reaches_no_more_pods_than_the_limit() {
                     acted: *acts,
                     ready,
                     reverted: *reverted,
+                    refuses: false,
                 });
             }
-            permille = fleet.admit(permille, Percent(25)).permille.into();
+            permille = fleet.admit(after(permille), Percent(25)).permille.into();
             for (uid, pod) in uids.iter().zip(&mut pods) {
                 if admitted(uid, permille) && !pod.2 {
                     // The progress deadline passes.
@@ -334,4 +344,71 @@ fn a_bad_spec_reaches_no_more_pods_than_the_limit() {
         assert!((1..=5).contains(&ever), "{ever} of pods from {first}");
         assert!(permille < 1000);
     }
+}
+
+#[test]
+fn a_rollout_that_failed_stays_failed_though_those_that_went_back_are_gone() {
+    let fleet = fleet(&untouched(&[10, 20, 30]));
+    let before = Before {
+        permille: 11,
+        failed: true,
+        complete: false,
+    };
+    let admission = fleet.admit(before, Count(3));
+    assert_eq!(
+        (admission.permille, admission.progress),
+        (11, Progress::Failed { reverted: 0 })
+    );
+}
+
+#[test]
+fn what_was_complete_stays_so_until_somebody_has_not_acted() {
+    let mut pods = untouched(&[10, 20, 30]);
+    for pod in &mut pods {
+        pod.1 = true;
+    }
+    pods[1].2 = false;
+    let known = Before {
+        permille: 1000,
+        complete: true,
+        failed: false,
+    };
+    assert_eq!(
+        fleet(&pods).admit(known, Count(1)).progress,
+        Progress::Complete
+    );
+    let waiting = Progress::Waiting { at_risk: 1 };
+    assert_eq!(fleet(&pods).admit(after(1000), Count(1)).progress, waiting);
+    pods[2] = (pods[2].0.clone(), false, true);
+    let waiting = Progress::Waiting { at_risk: 2 };
+    assert_eq!(fleet(&pods).admit(known, Count(1)).progress, waiting);
+}
+
+#[test]
+fn who_does_not_take_a_spec_holds_nobody_up() {
+    let pods = untouched(&[10, 20, 30]);
+    let mut fleet = Fleet::new();
+    fleet.add(Pod {
+        refuses: true,
+        ..pod(&pods[0].0, false, true)
+    });
+    fleet.add(pod(&pods[1].0, true, true));
+    fleet.add(pod(&pods[2].0, false, true));
+    let admission = fleet.admit(after(25), Count(1));
+    assert_eq!(admission.permille, 1000);
+    assert_eq!(admission.progress, Progress::Waiting { at_risk: 1 });
+}
+
+#[test]
+fn a_podinit_that_ended_under_the_new_spec_is_at_risk_and_counts_as_no_pod() {
+    let pods = untouched(&[10, 20, 30]);
+    let mut fleet = fleet(&pods[1..]);
+    fleet.add_ended(&pods[0].0);
+    assert_eq!(fleet.pods(), 2);
+    let admission = fleet.admit(after(11), Count(1));
+    assert_eq!(
+        (admission.permille, admission.progress),
+        (20, Progress::Waiting { at_risk: 1 }),
+        "up to the next pod, and not over it"
+    );
 }

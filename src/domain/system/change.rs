@@ -33,12 +33,16 @@ pub(super) struct Changes {
     pub(super) good: Option<Arc<Plan>>,
     /// A newer one that waits: until the start is over, or for its turn in the fleet.
     pending: Option<Arc<Plan>>,
+    /// The last version whose turn came while the start was not over.
+    admitted: Option<ObjectVersion>,
     /// The last one that was refused or taken back.
     refused: Option<Arc<Refusal>>,
     /// A change that is being carried out.
     work: Option<Work>,
     /// The processes that the last change added or restarted.
     touched: Vec<Arc<str>>,
+    /// And those whose probes it changed.
+    probed: Vec<Arc<str>>,
     /// The pod was ready under the spec in force.
     is_proven: bool,
     /// By then the pod must be ready under the spec in force.
@@ -62,9 +66,11 @@ impl Default for Changes {
             written: None,
             good: None,
             pending: None,
+            admitted: None,
             refused: None,
             work: None,
             touched: Vec::new(),
+            probed: Vec::new(),
             is_proven: false,
             progress_until: Mono::NEVER,
             armed: Mono::NEVER,
@@ -127,7 +133,11 @@ impl System {
         self.changes.refused = None;
         self.changes.pending = None;
         let diff = Diff::between(&written, &plan);
-        if object.is_some() && diff.is_risky() {
+        // Another content of files that the version in force names is no other version: nobody gives turns for it.
+        let waits = object.is_some() && object != &written.origin.object && diff.is_risky();
+        if waits && object == &self.changes.admitted {
+            self.take_turn(plan, &diff, now);
+        } else if waits {
             self.wait_with(plan, "its turn among the pods of the set has not come");
         } else {
             self.apply(plan, &diff, now);
@@ -139,15 +149,28 @@ impl System {
         let waits = self.changes.pending.as_ref();
         let it = waits.is_some_and(|plan| plan.origin.object.as_ref() == Some(object));
         let written = self.changes.written.clone();
-        let (true, Stage::Main, Some(written)) = (it, self.stage, written) else {
+        let (true, Some(written)) = (it, written) else {
             self.shared.late += 1;
             return;
         };
-        if let Some(plan) = self.changes.pending.take() {
-            let diff = Diff::between(&written, &plan);
-            self.changes.progress_until = now.mono + plan.rollout.progress_deadline;
-            self.apply(plan, &diff, now);
+        match self.stage {
+            // It is told once.
+            Stage::Sidecars | Stage::PreStart | Stage::Init => {
+                self.changes.admitted = Some(object.clone());
+            }
+            Stage::Main => {
+                if let Some(plan) = self.changes.pending.take() {
+                    let diff = Diff::between(&written, &plan);
+                    self.take_turn(plan, &diff, now);
+                }
+            }
+            Stage::Loading | Stage::Stopping | Stage::Over => self.shared.late += 1,
         }
+    }
+
+    fn take_turn(&mut self, plan: Arc<Plan>, diff: &Diff, now: Now) {
+        self.changes.progress_until = now.mono + plan.rollout.progress_deadline;
+        self.apply(plan, diff, now);
     }
 
     /// A newer spec cannot be had: nothing changes.
@@ -212,6 +235,7 @@ impl System {
             self.shared.outbox.effects.push(effect);
         }
         self.changes.touched = diff.started().cloned().collect();
+        self.changes.probed = diff.probed().cloned().collect();
         let news = self.install(&current, &plan);
         let drained_at = self.changes.work.take().and_then(|work| work.drained_at);
         self.changes.work = Some(Work {

@@ -96,6 +96,11 @@ pub struct ProcessReportStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
+    /// The uid of that ProcessSet: one that is deleted and made again begins with the same generations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub observed_uid: Option<String>,
+
     /// What the set is doing: Starting, Running, Degraded, Draining, Stopping or Stopped.
     #[serde(default)]
     pub phase: Phase,

@@ -87,7 +87,6 @@ impl Fake {
             namespace: "shop".to_owned(),
             name: "shop-podinit".to_owned(),
             labels: vec![("app".to_owned(), "shop".to_owned())],
-            owner: None,
         };
         Store::new(Client::new(service, "shop"), place, timing)
     }

@@ -88,6 +88,14 @@ impl Machine {
         }
     }
 
+    /// Each probe of the present run, if there is one, has found something by itself.
+    pub fn probes_have_found(&self) -> bool {
+        match &self.phase {
+            Phase::Running { health, .. } => health.has_found(),
+            _ => true,
+        }
+    }
+
     /// Runs that began before the present one.
     pub fn restarts(&self) -> u64 {
         self.runs.saturating_sub(1)

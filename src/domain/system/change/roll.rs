@@ -106,13 +106,20 @@ impl System {
         }
     }
 
-    /// What the change started is available, whether it serves or not.
+    /// What the change started is available, whether it serves or not, and so is what it gave other probes, by what those
+    /// have found: until then a readiness probe that never passes would pass for a good one.
     fn touched_are_up(&self) -> bool {
         let processes = self.plan.iter().flat_map(|plan| &plan.processes);
         processes.enumerate().all(|(at, process)| {
-            let touched = self.changes.touched.contains(&process.name);
-            let count = self.board.count(ProcessId(at as u32));
-            !touched || process.kind != Kind::Service || count.available() == count.desired
+            let process_id = ProcessId(at as u32);
+            let probed = self.changes.probed.contains(&process.name);
+            let touched = probed || self.changes.touched.contains(&process.name);
+            let count = self.board.count(process_id);
+            let found = |at: u32| self.units[at as usize].machine.probes_have_found();
+            !touched
+                || process.kind != Kind::Service
+                || (count.available() == count.desired
+                    && (!probed || self.board.wanted(process_id).all(found)))
         })
     }
 

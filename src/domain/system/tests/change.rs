@@ -416,6 +416,95 @@ fn a_pod_that_does_not_get_ready_goes_back_to_its_last_good_spec_once() {
 }
 
 #[test]
+fn a_turn_that_comes_before_the_start_is_over_is_taken_then() {
+    let old = set(vec![init("migrate"), service("web")]).generation(1);
+    let mut world = old.world().child("migrate", dies(5.0, 0));
+    let new = set(vec![init("migrate"), service("web").runs("v2")]).generation(2);
+    let turn = Event::Admitted { object: version(2) };
+    world.change(2.0, &new).at(3.0, turn).run_until(10.0);
+    expect![[r#"
+        000.000 spawn migrate-0
+        002.000 change waits: the start is not over yet
+        005.000 migrate-0 ended: exit code 0
+        005.000 migrate-0 completed
+        005.000 change: web is restarted (command)
+        005.000 spawn web-0
+        005.000 change done
+    "#]]
+    .assert_eq(&world.trace);
+    let spec = &world.snapshot().spec;
+    assert_eq!(
+        (&spec.origin.object, &spec.waits),
+        (&Some(version(2)), &None)
+    );
+    assert!(spec.good);
+}
+
+/// Says nothing good of a spec before its own probe has found something.
+fn only_its_probe_is_bad(kind: ProbeKind) -> World {
+    let mut old = shop().generation(1);
+    old.plan.shutdown.drain = secs(0.0);
+    let mut world = started(old.clone()).server("php-fpm", |_| false);
+    let mut bad = old.clone().generation(2);
+    bad.plan.rollout.progress_deadline = secs(60.0);
+    bad.plan.processes[1] = service("php-fpm").probe(kind);
+    let turn = Event::Admitted { object: version(2) };
+    world.change(20.0, &bad).at(20.0, turn).run_until(20.5);
+    let spec = &world.snapshot().spec;
+    assert!(spec.changing && !spec.good, "nothing is known yet");
+    world.run_until(200.0);
+    world
+}
+
+#[test]
+fn a_readiness_probe_that_never_passes_is_taken_back() {
+    let mut world = only_its_probe_is_bad(ProbeKind::Readiness);
+    let snapshot = world.snapshot();
+    assert!(snapshot.ready);
+    assert_eq!(snapshot.spec.origin.object, Some(version(1)));
+    let refused = snapshot.spec.refused.as_ref().unwrap();
+    assert_eq!(refused.reason, "ProgressDeadlineExceeded");
+}
+
+#[test]
+fn a_liveness_probe_that_never_passes_is_taken_back() {
+    let mut world = only_its_probe_is_bad(ProbeKind::Liveness);
+    let snapshot = world.snapshot();
+    assert_eq!(snapshot.spec.origin.object, Some(version(1)));
+    assert!(snapshot.ready);
+}
+
+#[test]
+fn a_probe_that_passes_makes_a_spec_a_good_one() {
+    for kind in [
+        ProbeKind::Startup,
+        ProbeKind::Readiness,
+        ProbeKind::Liveness,
+    ] {
+        let mut world = started(shop().generation(1)).server("php-fpm", |_| true);
+        let mut new = shop().generation(2);
+        new.plan.processes[1] = service("php-fpm").probe(kind);
+        let turn = Event::Admitted { object: version(2) };
+        world.change(20.0, &new).at(20.0, turn).run_until(60.0);
+        let spec = &world.snapshot().spec;
+        assert!(spec.good && !spec.changing, "{kind:?}");
+    }
+}
+
+#[test]
+fn another_content_of_a_file_needs_no_turn() {
+    let mut world = started(shop().generation(1));
+    let mut new = shop().generation(1);
+    new.plan.processes[3] = service("queue").background().replicas(2).runs("v2");
+    world.change(20.0, &new).run_until(30.0);
+    assert!(
+        world.trace.contains("020.000 change: queue is restarted"),
+        "{}",
+        world.trace
+    );
+}
+
+#[test]
 fn what_has_completed_runs_again_when_it_always_runs() {
     let task = || service("task").background();
     let mut world = set(vec![service("web"), task().on_failure_only()])
