@@ -62,6 +62,7 @@ sessions! {
     running_is_true: "docs/running.md";
     checking_is_true: "docs/check.md";
     planning_is_true: "docs/plan.md";
+    coming_from_supervisord_is_true: "docs/from-supervisord.md";
 }
 
 #[test]
