@@ -416,7 +416,7 @@ fn what_a_person_must_know_is_an_event_of_the_pod_and_of_the_set() {
     assert!(line.contains("b-0: exit code 3; restarting"), "{line}");
     assert!(line.contains("podinit.dev/podinit"), "{line}");
     described("Pod", "Failed", "b-0: failed for good: exit code 3");
-    let degraded = "in 1 pods a process failed for good";
+    let degraded = "in 1 pod a process failed for good";
     described("ProcessSet", "Degraded", degraded);
     // A cycle is beyond what CEL can say.
     let cycle = "  processes:\n    - {name: a, command: [x], dependsOn: [{name: b}]}\n    - {name: b, command: [x], dependsOn: [{name: a}]}";

@@ -19,6 +19,8 @@
 mod cluster;
 mod support;
 
+#[path = "api_faults/bad_spec.rs"]
+mod bad_spec;
 #[path = "api_faults/lease.rs"]
 mod lease;
 #[path = "api_faults/moods.rs"]

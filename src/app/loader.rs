@@ -128,6 +128,7 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
                 blind: false,
                 print: 0,
                 candidates: Vec::new(),
+                kept: None,
             };
             let began = catch_unwind(AssertUnwindSafe(|| loader.begin()));
             let event = began.unwrap_or_else(|_| {
@@ -159,6 +160,8 @@ struct Loader<L> {
     print: u64,
     /// Versions of the object that were taken and may prove themselves, the newest last.
     candidates: Vec<Object>,
+    /// The version that is kept as the last good one.
+    kept: Option<ObjectVersion>,
 }
 
 impl<L: Logs> Loader<L> {
@@ -191,6 +194,7 @@ impl<L: Logs> Loader<L> {
         fallback: Option<&Path>,
     ) -> Result<Plan, LoadFailure> {
         let cached = self.cached(name);
+        self.kept = cached.as_ref().map(|object| object.version.clone());
         let file = fallback;
         let spare = cached.is_some() || file.is_some();
         let limit = if spare { SHORT } else { LONG };
@@ -480,6 +484,10 @@ impl<L: Logs> Loader<L> {
 
     /// Should podinit end before this version has proved itself, it begins with the last good one.
     fn note(&self, version: &ObjectVersion) {
+        // What was tried before it stays noted.
+        if self.kept.as_ref() == Some(version) {
+            return;
+        }
         // What cannot be noted cannot be kept either, and that is said.
         let _ = cache::try_out(&self.seat.state_dir(), version);
     }
@@ -489,11 +497,12 @@ impl<L: Logs> Loader<L> {
         let Some(object) = known.into_iter().find(|object| &object.version == version) else {
             return;
         };
-        if let Err(error) = cache::write(&self.seat.state_dir(), object) {
-            self.say(
+        match cache::write(&self.seat.state_dir(), object) {
+            Ok(()) => self.kept = Some(version.clone()),
+            Err(error) => self.say(
                 Level::Warn,
                 format!("the last good spec cannot be kept: {error}"),
-            );
+            ),
         }
     }
 

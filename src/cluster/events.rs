@@ -138,7 +138,7 @@ impl<'a> Writer<'a> {
         if self.told[usize::from(counts)].is_news(trouble) {
             let advice = match trouble.kind {
                 Kind::Forbidden => "; its Role needs create and patch of events (events.k8s.io)",
-                Kind::NotFound | Kind::Conflict | Kind::Other => "",
+                Kind::NotFound | Kind::Conflict | Kind::Refused | Kind::Other => "",
             };
             let told = format!("Events cannot be written: {trouble}{advice}");
             self.wiring.say(Level::Info, told);
@@ -164,7 +164,11 @@ impl<'a> Writer<'a> {
             Ok(()) => {}
             Err(trouble) => {
                 self.complain(&trouble, counts);
-                return Err(trouble);
+                if trouble.kind != Kind::Refused {
+                    return Err(trouble);
+                }
+                // A policy, maybe: the others are not kept from being written.
+                self.ledger.drop_one(&write);
             }
         }
         Ok(true)

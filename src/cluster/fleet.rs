@@ -347,6 +347,6 @@ fn advice(trouble: &Trouble) -> &'static str {
         Kind::Forbidden => {
             "; its Role needs list of processreports and patch of processsets/status: without them no pod acts on a change that stops processes"
         }
-        Kind::NotFound | Kind::Conflict | Kind::Other => "",
+        Kind::NotFound | Kind::Conflict | Kind::Refused | Kind::Other => "",
     }
 }

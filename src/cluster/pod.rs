@@ -62,7 +62,7 @@ fn complain(told: &mut Told, trouble: &Trouble, what: &str, wiring: &Wiring) {
     if told.is_news(trouble) {
         let advice = match trouble.kind {
             Kind::Forbidden => "; its Role needs get, list and watch of pods",
-            Kind::NotFound | Kind::Conflict | Kind::Other => "",
+            Kind::NotFound | Kind::Conflict | Kind::Refused | Kind::Other => "",
         };
         let told = format!("the pod's own deadline is not {what}: {trouble}{advice}");
         wiring.say(Level::Info, told);

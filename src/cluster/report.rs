@@ -125,7 +125,7 @@ fn complain(told: &mut Told, trouble: &Trouble, wiring: &Wiring) {
                 "; its Role needs create and patch of processreports and patch of processreports/status"
             }
             Kind::NotFound => "; is the CustomResourceDefinition installed?",
-            Kind::Conflict | Kind::Other => "",
+            Kind::Conflict | Kind::Refused | Kind::Other => "",
         };
         let told = format!("the ProcessReport cannot be written: {trouble}{advice}");
         wiring.say(Level::Warn, told);

@@ -26,6 +26,8 @@ pub(super) enum Kind {
     NotFound,
     /// Somebody else was there first: 409.
     Conflict,
+    /// The server does not take what was sent, and will not when it is sent again: 400, 422.
+    Refused,
     /// Anything else: it may pass.
     Other,
 }
@@ -38,6 +40,7 @@ impl Trouble {
                     403 => Kind::Forbidden,
                     404 => Kind::NotFound,
                     409 => Kind::Conflict,
+                    400 | 422 => Kind::Refused,
                     _ => Kind::Other,
                 },
                 what: format!("{} ({})", first_line(&status.message), status.code),
@@ -68,7 +71,7 @@ impl Trouble {
     /// How soon to try again.
     pub(super) fn retry(&self) -> Retry {
         match self.kind {
-            Kind::Forbidden | Kind::NotFound => Retry::Patiently,
+            Kind::Forbidden | Kind::NotFound | Kind::Refused => Retry::Patiently,
             Kind::Conflict | Kind::Other => Retry::Soon,
         }
     }

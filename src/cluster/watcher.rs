@@ -257,7 +257,7 @@ impl Follower<'_> {
                 "; its Role needs get, list and watch of processsets with this resourceName"
             }
             Kind::NotFound => "; is the CustomResourceDefinition installed?",
-            Kind::Conflict | Kind::Other => "",
+            Kind::Conflict | Kind::Refused | Kind::Other => "",
         };
         let told = format!("{what} cannot be followed: {trouble}{advice}");
         self.retry = trouble.retry();

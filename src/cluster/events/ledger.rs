@@ -185,6 +185,11 @@ impl Ledger {
         }
     }
 
+    /// This one is not to be written.
+    pub(super) fn drop_one(&mut self, write: &Write) {
+        self.entries.remove(&write.key);
+    }
+
     /// Nothing of what waits is to be written.
     pub(super) fn drop_waiting(&mut self) {
         self.entries.retain(|_, entry| entry.told >= entry.count);

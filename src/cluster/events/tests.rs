@@ -126,6 +126,31 @@ fn without_the_right_it_is_said_once_and_nothing_is_asked_until_there_is_news() 
     });
 }
 
+#[test]
+fn one_that_the_server_does_not_take_keeps_no_other_from_being_written() {
+    run(async {
+        let fake = Fake::new(move |asked| {
+            let note = asked.body["note"].as_str().unwrap_or_default();
+            if note.contains("worker-0") {
+                refused(422, "denied by a policy")
+            } else {
+                echo(&asked.body)
+            }
+        });
+        let mut work = pin!(keep(&fake));
+        fake.wiring.notices.0.tell(notice("BackOff", "worker-0"));
+        fake.wiring.notices.0.tell(notice("BackOff", "worker-1"));
+        fake.until(&mut work, "both", |fake| fake.asked().len() == 2)
+            .await;
+        fake.wiring.notices.0.tell(notice("BackOff", "worker-2"));
+        fake.until(&mut work, "the next", |fake| fake.asked().len() == 3)
+            .await;
+        let last = fake.asked()[2].body["note"].clone();
+        assert!(last.as_str().unwrap().contains("worker-2"), "{last}");
+        assert_eq!(fake.noted("cannot be written"), 1);
+    });
+}
+
 /// Two hundred times as fast as the real one.
 fn fast() -> Now {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -100,6 +100,7 @@ pub(super) fn status(
     let degraded = count.degraded > 0;
     let degraded_message = match count.degraded {
         0 => String::new(),
+        1 => "in 1 pod a process failed for good".to_owned(),
         pods => format!("in {pods} pods a process failed for good"),
     };
     let short = |text: String| text.chars().take(4096).collect::<String>();
@@ -231,7 +232,7 @@ fn how_it_goes(progress: Progress, fleet: &Fleet) -> (bool, &'static str, String
             true,
             "Updating",
             format!(
-                "{} of {total} pods run this generation; {at_risk} are acting on it or are not ready",
+                "{} of {total} pods run this generation; acting on it, or not ready: {at_risk}",
                 fleet.updated()
             ),
         ),
