@@ -159,3 +159,46 @@ def test_crds_are_installed_upgraded_and_kept(major, cluster, namespace):
         )
         == 2
     )
+
+
+def replicas(cluster, namespace):
+    return int(cluster.kubectl("get", "deployment", "shop-laravel", "-n", namespace, "-o", "jsonpath={.spec.replicas}"))
+
+
+def test_an_upgrade_leaves_the_number_of_pods_to_the_autoscaler(major, cluster, namespace):
+    """Not for a moment is it 1, which is what the API server makes of nothing."""
+    scaling = {"enabled": True, "minReplicas": 10, "maxReplicas": 20}
+
+    def helm_(verb, tag, **values):
+        image = {"repository": "example.com/shop", "tag": tag}
+        helms(cluster, major, namespace, verb, "shop", CHART, values={**NO_HOOKS, "image": image, **values})
+
+    helm_("install", "1", replicaCount=10)
+    # From a number of before, also from one that is out of bounds.
+    helm_("upgrade", "2", autoscaling={**scaling, "minReplicas": 12})
+    assert replicas(cluster, namespace) == 12
+    # Before the autoscaler has changed it.
+    helm_("upgrade", "3", autoscaling=scaling)
+    assert replicas(cluster, namespace) == 12
+    # As the autoscaler does it.
+    cluster.kubectl("scale", "deployment", "shop-laravel", "-n", namespace, "--replicas=17")
+    helm_("upgrade", "4", autoscaling=scaling)
+    assert replicas(cluster, namespace) == 17
+    helm_("upgrade", "5", autoscaling=scaling)
+    assert replicas(cluster, namespace) == 17
+    # Bounds that it is out of now are the autoscaler's business, and no conflict.
+    helm_("upgrade", "6", autoscaling={**scaling, "maxReplicas": 15})
+    assert replicas(cluster, namespace) == (15 if major == 3 else 17)
+    cluster.kubectl("scale", "deployment", "shop-laravel", "-n", namespace, "--replicas=15")
+    helm_("upgrade", "7", autoscaling={**scaling, "maxReplicas": 15})
+    assert replicas(cluster, namespace) == 15
+
+
+def test_a_release_that_scales_from_the_start(major, cluster, namespace):
+    values = with_image(autoscaling={"enabled": True, "minReplicas": 3}, **NO_HOOKS)
+    helms(cluster, major, namespace, "install", "shop", CHART, values=values)
+    # Nothing serves yet; the autoscaler's first look makes it minReplicas.
+    assert replicas(cluster, namespace) == 1
+    cluster.kubectl("scale", "deployment", "shop-laravel", "-n", namespace, "--replicas=7")
+    helms(cluster, major, namespace, "upgrade", "shop", CHART, values={**values, "podAnnotations": {"a": "b"}})
+    assert replicas(cluster, namespace) == 7

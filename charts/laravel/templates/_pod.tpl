@@ -140,3 +140,23 @@ startupProbe: {{ mergeOverwrite $startup (deepCopy $probes.startup) | toJson }}
 livenessProbe: {{ mergeOverwrite $liveness (deepCopy $probes.liveness) | toJson }}
 readinessProbe: {{ $readiness | toJson }}
 {{- end -}}
+
+{{/*
+The number of pods. With autoscaling it is the number there is: left out, the API server would take 1 for a field that Helm had
+given before. It is left out where it is not known (`helm template`, an installation), and where Helm applies on the server's
+side and the autoscaler has the field already: it keeps it then, and a number of before would be a conflict or a step back.
+*/}}
+{{- define "laravel.replicas" -}}
+{{- if not .Values.autoscaling.enabled }}{{ int .Values.replicaCount }}{{ else }}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (include "laravel.fullname" .) -}}
+{{- $applied := false -}}
+{{- $scaled := false -}}
+{{- range ($live.metadata).managedFields }}
+{{- if eq .operation "Apply" }}{{ $applied = or $applied (eq .manager "helm") }}{{ end -}}
+{{- if eq (.subresource | default "") "scale" }}{{ $scaled = or $scaled (hasKey (get .fieldsV1 "f:spec" | default dict) "f:replicas") }}{{ end -}}
+{{- end }}
+{{- if and $live (not (and $applied $scaled)) }}
+{{- max (int .Values.autoscaling.minReplicas) (min (int .Values.autoscaling.maxReplicas) (int $live.spec.replicas)) }}
+{{- end }}
+{{- end }}
+{{- end -}}
