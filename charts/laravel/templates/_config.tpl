@@ -63,6 +63,11 @@ http {
             return 404;
         }
 
+        # PHP that is not index.php would be given out as text.
+        location ~* \.(php|phtml|phar)(/|$) {
+            return 404;
+        }
+
         location = /index.php {
             # Through the locations above only.
             internal;
