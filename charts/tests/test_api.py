@@ -202,3 +202,45 @@ def test_a_release_that_scales_from_the_start(major, cluster, namespace):
     cluster.kubectl("scale", "deployment", "shop-laravel", "-n", namespace, "--replicas=7")
     helms(cluster, major, namespace, "upgrade", "shop", CHART, values={**values, "podAnnotations": {"a": "b"}})
     assert replicas(cluster, namespace) == 7
+
+
+def test_an_edit_of_the_processset_and_the_next_upgrade(major, cluster, namespace):
+    """As docs/laravel.md has it."""
+
+    def upgrade(verb, replicas, tag, *more, code=0):
+        values = {"mode": "ProcessSet", "image": {"repository": "shop", "tag": tag}, "queues": {"default": {"replicas": replicas}}}
+        return helms(cluster, major, namespace, verb, "shop", CHART, *more, values={**NO_HOOKS, **values}, code=code)
+
+    def processes():
+        made = json.loads(cluster.kubectl("get", "processset", "shop-laravel", "-n", namespace, "-o", "json"))
+        return {process["name"]: process for process in made["spec"]["processes"]}
+
+    def edit(replicas):
+        at = list(processes()).index("queue-default")
+        patch = [{"op": "replace", "path": f"/spec/processes/{at}/replicas", "value": replicas}]
+        what = ["processset", "shop-laravel", "-n", namespace, "--type=json", "--patch", json.dumps(patch)]
+        # Whom the API server takes it to be from, as with `kubectl edit`.
+        cluster.kubectl("patch", *what, "--field-manager=kubectl-edit")
+
+    def state():
+        path = "jsonpath={.spec.template.spec.containers[0].image}"
+        image = cluster.kubectl("get", "deployment", "shop-laravel", "-n", namespace, "-o", path)
+        return image, processes()["queue-default"]["replicas"]
+
+    upgrade("install", 1, "1")
+    edit(3)
+    # With the same in the values.
+    upgrade("upgrade", 3, "2")
+    assert state() == ("shop:2", 3)
+    # Without it.
+    edit(4)
+    if major == 3:
+        upgrade("upgrade", 3, "3")
+        assert state() == ("shop:3", 4)
+    else:
+        told = upgrade("upgrade", 3, "3", code=1)
+        assert 'conflict with "kubectl-edit"' in told, told
+        # The Deployment is written by then.
+        assert state() == ("shop:3", 4)
+        upgrade("upgrade", 3, "3", "--force-conflicts")
+        assert state() == ("shop:3", 3)
