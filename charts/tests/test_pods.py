@@ -147,7 +147,7 @@ def test_migration():
     assert made["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert pod["containers"][0]["command"] == ["podinit", "-f", "/etc/podinit/processset.yaml"]
     spec = yaml.safe_load(made["data"]["processset.yaml"])["spec"]
-    assert spec["processes"][0]["command"] == ["php", "artisan", "migrate", "--force"]
+    assert "processes" not in spec and spec["initProcesses"][0]["command"] == ["php", "artisan", "migrate", "--force"]
     # Laravel starts in no place without them.
     assert spec["directories"] == render(with_image()).spec()["directories"]
     inits = {one["name"]: one for one in render(with_image(mode="ProcessSet")).spec()["initProcesses"]}

@@ -153,15 +153,15 @@ directories:
 {{- end }}
 {{- end -}}
 
-{{/* The spec of the migration's Job. */}}
+{{/* The spec of the migration's Job. An init process: a stop lets it end, where it would cut a process. */}}
 {{- define "laravel.migrateSpec" -}}
 terminationGracePeriodSeconds: {{ int .Values.gracePeriodSeconds }}
 {{- include "laravel.directories" . }}
-processes:
+initProcesses:
   - name: migrate
     command: {{ concat (list .Values.app.php "artisan" "migrate" "--force") .Values.migrate.args | toJson }}
     workingDir: {{ .Values.app.path | quote }}
-    traffic: Background
+    # Another attempt is the Job's.
     restartPolicy: Never
 {{- end -}}
 
