@@ -6,8 +6,9 @@ import subprocess
 import time
 
 import pytest
+import yaml
 from cluster import Network
-from conftest import Objects, podinit, render, with_image
+from conftest import Objects, podinit, render, run, with_image
 
 #: Stands for PHP: a migration that takes as long as the test likes, and dies on SIGTERM as PHP does.
 PHP = """#!/bin/sh
@@ -100,3 +101,52 @@ def test_a_stop_lets_it_end(job, code):
     assert "SIGKILL" not in one.log()
 
 
+
+
+PROXY = {"name": "proxy", "image": "proxy", "restartPolicy": "Always"}
+SHIPPER = {"name": "shipper", "image": "shipper"}
+
+
+def made(**values):
+    """The Job's pod, and the spec that podinit has in it."""
+    objects = render(with_image(**values))
+    spec = yaml.safe_load(objects.one("ConfigMap", "-migrate")["data"]["processset.yaml"])["spec"]
+    return objects.one("Job")["spec"]["template"]["spec"], spec
+
+
+def names(containers):
+    return [one["name"] for one in containers]
+
+
+def test_the_way_to_the_database_is_in_the_job_too(tmp_path):
+    """Sidecars that are waited for and told to quit, native ones, and how the log looks."""
+    sidecars = [
+        {"name": "istio-proxy", "preset": "Istio"},
+        {"name": "dapr", "startupProbe": {"tcpSocket": {"port": 3500}}, "quitHttpPost": {"port": 3500, "path": "/q"}, "quit": "OnCompletion"},
+        {"name": "agent", "startupProbe": {"exec": {"command": ["true"]}}},
+    ]
+    pod, spec = made(
+        sidecars=sidecars,
+        logging={"format": "Text"},
+        extraInitContainers=[PROXY],
+        extraContainers=[{"name": "dapr", "image": "dapr"}, {"name": "agent", "image": "agent"}, SHIPPER],
+    )
+    assert spec["logging"] == {"format": "Text"}
+    # One that cannot be told to quit is only waited for.
+    assert spec["sidecars"] == [{**sidecars[0], "quit": "OnCompletion"}, sidecars[1], sidecars[2]]
+    assert pod["initContainers"] == [PROXY]
+    # A container that nobody ends would keep the Job from ending.
+    assert names(pod["containers"]) == ["migrate", "dapr"]
+    (tmp_path / "processset.yaml").write_text(yaml.safe_dump({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessSet", "metadata": {"name": "m"}, "spec": spec}))
+    told = run(podinit(), "check", "--grace", pod["terminationGracePeriodSeconds"], tmp_path / "processset.yaml")
+    assert "warning" not in told, told
+
+
+def test_the_job_may_have_sidecars_of_its_own():
+    """Where nothing is injected into its pod it would wait for nobody."""
+    for own in ([], [{"name": "other", "preset": "Linkerd"}]):
+        _, spec = made(sidecars=[{"name": "istio-proxy", "preset": "Istio"}], migrate={"job": {"sidecars": own}})
+        assert spec.get("sidecars", []) == [{**one, "quit": "OnCompletion"} for one in own]
+    pod, spec = made()
+    assert "sidecars" not in spec and "logging" not in spec and "initContainers" not in pod
+    assert names(pod["containers"]) == ["migrate"]

@@ -156,6 +156,12 @@ directories:
 {{/* The spec of the migration's Job. An init process: a stop lets it end, where it would cut a process. */}}
 {{- define "laravel.migrateSpec" -}}
 terminationGracePeriodSeconds: {{ int .Values.gracePeriodSeconds }}
+{{- with .Values.logging }}
+logging: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "laravel.migrateSidecars" . | fromYamlArray }}
+sidecars: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- include "laravel.directories" . }}
 initProcesses:
   - name: migrate
@@ -163,6 +169,17 @@ initProcesses:
     workingDir: {{ .Values.app.path | quote }}
     # Another attempt is the Job's.
     restartPolicy: Never
+{{- end -}}
+
+{{/* The sidecars of the Job, as a list. The Job ends when they do, so those that can be told to quit are told. */}}
+{{- define "laravel.migrateSidecars" -}}
+{{- $own := .Values.migrate.job.sidecars -}}
+{{- $made := list -}}
+{{- range kindIs "invalid" $own | ternary .Values.sidecars $own }}
+{{- $quits := or .preset .quitHttpPost | empty | not -}}
+{{- $made = append $made ($quits | ternary (merge (dict) . (dict "quit" "OnCompletion")) .) -}}
+{{- end }}
+{{- toYaml $made -}}
 {{- end -}}
 
 {{/* Whether the migration is an init process. Else it is a Job, if there is one at all. */}}
