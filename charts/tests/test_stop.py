@@ -108,12 +108,47 @@ EXTRA = [
             "dependsOn": [{"name": "a"}, {"name": "gone", "optional": True}],
         },
     ],
+    # A sleep counts as long as it says, or with its timeout.
+    [
+        {
+            "name": "a",
+            "command": ["a"],
+            "terminationGracePeriodSeconds": 3,
+            "dependsOn": [{"name": "nginx"}],
+            "lifecycle": {"preStop": {"sleep": {"seconds": 11}}, "postStop": {"sleep": {"seconds": 20}}},
+        },
+        {
+            "name": "b",
+            "command": ["b"],
+            "traffic": "Background",
+            "terminationGracePeriodSeconds": 9,
+            "dependsOn": [{"name": "php-fpm"}],
+            "lifecycle": {"preStop": {"sleep": {"seconds": 0}}},
+        },
+        {"name": "c", "command": ["c"], "lifecycle": {"preStop": {"sleep": {"seconds": 1}, "timeoutSeconds": 2}}},
+    ],
+    # What does not run has nothing to stop.
+    [
+        {"name": "a", "command": ["a"], "enabled": False, "terminationGracePeriodSeconds": 15},
+        {
+            "name": "b",
+            "command": ["b"],
+            "replicas": 0,
+            "terminationGracePeriodSeconds": 15,
+            "dependsOn": [{"name": "nginx"}, {"name": "a", "optional": True}],
+            "lifecycle": {"preStop": {"sleep": {"seconds": 15}}},
+        },
+    ],
 ]
 HOOKS = [
     {},
     {
         "preStop": [{"name": "x", "exec": {"command": ["x"]}, "timeoutSeconds": 7}],
         "postStop": [{"name": "y", "exec": {"command": ["y"]}}],
+    },
+    {
+        "preStop": [{"name": "x", "sleep": {"seconds": 8}}, {"name": "z", "sleep": {"seconds": 1}, "timeoutSeconds": 2}],
+        "postStop": [{"name": "y", "sleep": {"seconds": 3}}, {"name": "v", "sleep": {"seconds": 0}}],
     },
 ]
 

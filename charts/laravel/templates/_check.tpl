@@ -71,7 +71,9 @@ what still moves after as many rounds as there are processes is a cycle.
 {{- $drainText := gt $drain 0 | ternary (printf "drain %s" (include "laravel.seconds" $drain)) "" -}}
 {{- $firstText := dict "Background" $hooksText "Serving" (gt $hooks $drain | ternary $hooksText $drainText) -}}
 {{- $processes := dict -}}
-{{- range .spec.processes }}{{ $_ := set $processes .name . }}{{ end -}}
+{{- range .spec.processes }}
+{{- if ne (toString .enabled) "false" }}{{ $_ := set $processes .name . }}{{ end }}
+{{- end -}}
 {{- $gone := dict -}}
 {{- $chain := dict -}}
 {{- $moved := "" -}}
@@ -92,6 +94,7 @@ what still moves after as many rounds as there are processes is a cycle.
 {{- /* Without a grace of its own it counts with 1 s. */ -}}
 {{- $claim := mul 1000 (include "laravel.or" (list $process.terminationGracePeriodSeconds 1)) -}}
 {{- with ($process.lifecycle).preStop }}{{ $claim = add $claim (include "laravel.hooksMs" (list .)) }}{{ end -}}
+{{- if eq (toString $process.replicas) "0" }}{{ $claim = 0 }}{{ end -}}
 {{- $end := add $start $claim | int -}}
 {{- if ne $end (get $gone $name | default 0 | int) }}
 {{- $moved = $name -}}

@@ -45,10 +45,13 @@ open: {{ $open }}
 {{- kindIs "invalid" (first .) | ternary (last .) (first .) | int -}}
 {{- end -}}
 
-{{/* How long hooks may take, one after the other. */}}
+{{/* How long hooks of a stop may take, one after the other: a sleep as long as it says, if it has no timeout. */}}
 {{- define "laravel.hooksMs" -}}
 {{- $all := 0 -}}
-{{- range . }}{{ $all = add $all (mul 1000 (.timeoutSeconds | default 5 | int)) }}{{ end -}}
+{{- range . }}
+{{- $sleep := (get . "sleep" | default dict).seconds -}}
+{{- $all = add $all (mul 1000 (include "laravel.or" (list .timeoutSeconds (include "laravel.or" (list $sleep 5))))) -}}
+{{- end -}}
 {{- $all -}}
 {{- end -}}
 
