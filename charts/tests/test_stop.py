@@ -231,6 +231,13 @@ def test_the_commands_of_workers():
     assert "--backoff=1,5,30" in render(values_of(CHART / "ci/everything-values.yaml")).processes()["queue-default"]["command"]
 
 
+def test_a_queue_is_worked_on_by_its_name():
+    """Unless it says which ones."""
+    processes = render(with_image(queues={"mail": {"replicas": 2}, "slow": {"queues": ["a", "b"]}})).processes()
+    wanted = {"queue-default": "default", "queue-mail": "mail", "queue-slow": "a,b"}
+    assert {name: f"--queue={queues}" in processes[name]["command"] for name, queues in wanted.items()} == dict.fromkeys(wanted, True)
+
+
 def test_redis_outlives_all_who_need_it(tmp_path):
     objects = render(values_of(CHART / "ci/trial-values.yaml"))
     processes = objects.processes()

@@ -59,7 +59,7 @@ open: {{ $open }}
 {{- define "laravel.queues" -}}
 {{- range $name, $given := .Values.queues }}
 {{- $queue := dict
-      "enabled" true "connection" "" "queues" (list "default") "replicas" 1 "timeout" nil "tries" 3 "sleep" 3 "backoff" nil
+      "enabled" true "connection" "" "queues" (list $name) "replicas" 1 "timeout" nil "tries" 3 "sleep" 3 "backoff" nil
       "maxJobs" 0 "maxTime" 0 "memory" 128 "args" list }}
 {{- /* No merge: it would take 0 for nothing. */ -}}
 {{- range $key, $value := $given }}{{ $_ := set $queue $key $value }}{{ end }}
