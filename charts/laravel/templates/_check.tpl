@@ -3,6 +3,7 @@ Refuses what `podinit check --grace` would refuse: a chain of the stop that is l
 be met, names that are taken twice. Wants root and the spec.
 */}}
 {{- define "laravel.check" -}}
+{{- include "laravel.refuse" . -}}
 {{- include "laravel.checkTimes" . -}}
 {{- include "laravel.checkNames" . -}}
 {{- include "laravel.checkChain" . -}}
@@ -30,7 +31,9 @@ be met, names that are taken twice. Wants root and the spec.
 {{- end -}}
 
 {{- define "laravel.checkNames" -}}
-{{- if not .spec.processes }}
+{{- $on := list -}}
+{{- range .spec.processes }}{{ if ne (toString .enabled) "false" }}{{ $on = append $on .name }}{{ end }}{{ end -}}
+{{- if not $on }}
 {{- fail "there is nothing to run: web, queues, horizon, scheduler and extraProcesses are all off" }}
 {{- end }}
 {{- $known := dict -}}
@@ -48,6 +51,15 @@ be met, names that are taken twice. Wants root and the spec.
 {{- $other := get $processes .name | default dict -}}
 {{- if not (or $other .optional) }}
 {{- fail (printf "`%s` depends on `%s`, and there is no such process" $name .name) }}
+{{- end }}
+{{- if and $other (has $name $on) }}
+{{- if not (or (has .name $on) .optional) }}
+{{- fail (printf "`%s` depends on `%s`, which is not enabled: say `optional: true` to start without it" $name .name) }}
+{{- end }}
+{{- $ends := has (.condition | default "Ready") (list "Completed" "Exited") -}}
+{{- if and $ends (has .name $on) (eq ($other.restartPolicy | default "Always") "Always") }}
+{{- fail (printf "`%s` waits for `%s` to be %s, and its restartPolicy is Always" $name .name .condition) }}
+{{- end }}
 {{- end }}
 {{- if and (eq ($other.traffic | default "Serving") "Background") (ne ($process.traffic | default "Serving") "Background") }}
 {{- fail (printf "`%s` is Serving and depends on `%s`, which is Background and stops first" $name .name) }}
