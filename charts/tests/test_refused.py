@@ -23,6 +23,12 @@ B = {"name": "b", "command": ["b"]}
         (with_image(app={"path": "app"}), "/app/path"),
         (with_image(web={"port": 80}), "/web/port"),
         (with_image(image={"repository": "shop", "digest": "1234"}), "/image/digest"),
+        # What YAML may have made something else of: 0123 is 83, and 9007199254740993 another number.
+        (with_image(env={"A": 83}), "/env/A"),
+        (with_image(env={"A": False}), "want string"),
+        ({"image": {"repository": "shop", "tag": 5349}}, "/image/tag"),
+        (with_image(queues={"true": {}}), "true"),
+        (with_image(queues={"null": {}}), "null"),
         # One value is behind all times.
         (with_image(env={"PODINIT_TERMINATION_GRACE_PERIOD_SECONDS": "90"}), "PODINIT_TERMINATION_GRACE_PERIOD_SECONDS"),
         (with_image(probes={"liveness": {"terminationGracePeriodSeconds": 5}}), "terminationGracePeriodSeconds"),

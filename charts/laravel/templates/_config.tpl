@@ -147,7 +147,7 @@ redis.conf: |
 processset.yaml: |
   apiVersion: podinit.dev/v1alpha1
   kind: ProcessSet
-  metadata: {name: {{ include "laravel.fullname" $.root }}}
+  metadata: {name: {{ include "laravel.fullname" $.root | quote }}}
   {{- . | nindent 2 }}
 {{- end }}
 {{- end -}}

@@ -7,13 +7,13 @@
 {{- if not $full -}}
 {{- $full = contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
 {{- end -}}
-{{- $full | replace "." "-" | trunc 40 | trimSuffix "-" -}}
+{{- $full | replace "." "-" | trunc 40 | trimAll "-" -}}
 {{- end -}}
 
 {{/* With a component: the pods of the application and those of the migration are never mixed up. */}}
 {{- define "laravel.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .root.Release.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | trunc 63 | trimSuffix "-" | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -35,8 +35,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 
 {{- define "laravel.metadata" -}}
-name: {{ .name | default (include "laravel.fullname" .root) }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | default (include "laravel.fullname" .root) | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "laravel.labels" (dict "root" .root "component" (.component | default "app")) | trim | nindent 2 }}
 {{- end -}}
@@ -65,7 +65,7 @@ labels:
 
 {{/* Numbers come as floating-point ones out of values, and 1000000 would be 1e+06. */}}
 {{- define "laravel.text" -}}
-{{- if kindIs "float64" . }}{{ printf "%.0f" . }}{{ else }}{{ toString . }}{{ end -}}
+{{- if kindIs "float64" . }}{{ regexReplaceAll "\\.?0+$" (printf "%.3f" .) "" }}{{ else }}{{ toString . }}{{ end -}}
 {{- end -}}
 
 {{/* Environment variables of the application, for all of its containers. */}}
@@ -89,7 +89,7 @@ labels:
 {{- if kindIs "map" $value }}
 - {{ merge (dict "name" $name) $value | toJson }}
 {{- else }}
-- {name: {{ $name }}, value: {{ include "laravel.text" $value | quote }}}
+- {name: {{ $name | quote }}, value: {{ include "laravel.text" $value | quote }}}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -98,7 +98,7 @@ labels:
 {{- define "laravel.writableVolumes" -}}
 {{- range $name, $at := .Values.writable }}
 {{- with $at }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   emptyDir: {{ omit . "path" | toJson }}
 {{- end }}
 {{- end }}
@@ -111,7 +111,7 @@ labels:
 {{- $root := . -}}
 {{- range $name, $at := .Values.writable }}
 {{- with $at }}
-- {name: {{ $name }}, mountPath: {{ include "laravel.path" (dict "root" $root "path" .path) | quote }}}
+- {name: {{ $name | quote }}, mountPath: {{ include "laravel.path" (dict "root" $root "path" .path) | quote }}}
 {{- end }}
 {{- end }}
 {{- with .Values.extraVolumeMounts }}

@@ -15,7 +15,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "laravel.serviceAccount" $root }}
+  serviceAccountName: {{ include "laravel.serviceAccount" $root | quote }}
   {{- $automount := $values.serviceAccount.automount }}
   automountServiceAccountToken: {{ kindIs "invalid" $automount | ternary $live $automount }}
   # Laravel would take `REDIS_PORT` and the like of Services of the namespace for its own.
@@ -49,9 +49,9 @@ spec:
       {{- if not $live }}
       args: [-f, /etc/podinit/processset.yaml]
       {{- else if $values.processSet.fallback }}
-      args: [--processset, {{ include "laravel.fullname" $root }}, -f, /etc/podinit/processset.yaml]
+      args: [--processset, {{ include "laravel.fullname" $root | quote }}, -f, /etc/podinit/processset.yaml]
       {{- else }}
-      args: [--processset, {{ include "laravel.fullname" $root }}]
+      args: [--processset, {{ include "laravel.fullname" $root | quote }}]
       {{- end }}
       workingDir: {{ $values.app.path | quote }}
       env:

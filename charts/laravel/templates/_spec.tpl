@@ -95,11 +95,12 @@ processes:
 {{- with $queue.connection }}{{ $command = append $command . }}{{ end }}
 {{- $command = concat $command (list
       (printf "--queue=%s" (join "," $queue.queues)) (printf "--timeout=%s" $timeout) (printf "--tries=%d" (int $queue.tries))
-      (printf "--sleep=%v" $queue.sleep) (printf "--memory=%d" (int $queue.memory))) }}
-{{- if not (kindIs "invalid" $queue.backoff) }}
-{{- $each := kindIs "slice" $queue.backoff | ternary $queue.backoff (list $queue.backoff) }}
-{{- $command = append $command (printf "--backoff=%s" (join "," $each)) }}
+      (printf "--sleep=%s" (include "laravel.text" $queue.sleep)) (printf "--memory=%d" (int $queue.memory))) }}
+{{- $backoff := list }}
+{{- range kindIs "slice" $queue.backoff | ternary $queue.backoff (list $queue.backoff) }}
+{{- if not (kindIs "invalid" .) }}{{ $backoff = append $backoff (include "laravel.text" .) }}{{ end }}
 {{- end }}
+{{- with $backoff }}{{ $command = append $command (printf "--backoff=%s" (join "," .)) }}{{ end }}
 {{- if int $queue.maxJobs }}{{ $command = append $command (printf "--max-jobs=%d" (int $queue.maxJobs)) }}{{ end }}
 {{- if int $queue.maxTime }}{{ $command = append $command (printf "--max-time=%d" (int $queue.maxTime)) }}{{ end }}
   - name: queue-{{ $name }}

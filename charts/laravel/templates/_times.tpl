@@ -64,7 +64,7 @@ open: {{ $open }}
 {{- /* No merge: it would take 0 for nothing. */ -}}
 {{- range $key, $value := $given }}{{ $_ := set $queue $key $value }}{{ end }}
 {{- if and (kindIs "map" $given) $queue.enabled }}
-{{ $name }}: {{ toJson $queue }}
+{{ $name | quote }}: {{ toJson $queue }}
 {{- end }}
 {{- end }}
 {{- end -}}
