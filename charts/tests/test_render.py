@@ -150,6 +150,14 @@ def test_names_are_text():
             assert yaml.safe_load(objects.config()["processset.yaml"])["metadata"]["name"] == objects.one("ProcessSet")["metadata"]["name"]
 
 
+def test_laravel_logs_to_where_podinit_reads():
+    objects = render(with_image())
+    for container in (objects.app(), objects.one("Job")["spec"]["template"]["spec"]["containers"][0]):
+        assert {"name": "LOG_CHANNEL", "value": "stderr"} in container["env"]
+    own = render(with_image(env={"LOG_CHANNEL": "json"})).app()["env"]
+    assert [one["value"] for one in own if one["name"] == "LOG_CHANNEL"] == ["json"]
+
+
 def test_ones_own_environment_wins_over_that_of_the_chart():
     env = {
         one["name"]: one

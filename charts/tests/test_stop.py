@@ -231,6 +231,17 @@ def test_the_commands_of_workers():
     assert "--backoff=1,5,30" in render(values_of(CHART / "ci/everything-values.yaml")).processes()["queue-default"]["command"]
 
 
+def test_artisan_commands_may_have_arguments():
+    caches = ["config:cache", "Shop:Warm  --force --only=a,b ", "::view:cache", "x" * 70]
+    inits = render(with_image(app={"caches": caches})).spec()["initProcesses"]
+    assert [(one["name"], one["command"]) for one in inits] == [
+        ("config-cache", ["php", "artisan", "config:cache"]),
+        ("shop-warm-force-only-a-b", ["php", "artisan", "Shop:Warm", "--force", "--only=a,b"]),
+        ("view-cache", ["php", "artisan", "::view:cache"]),
+        ("x" * 63, ["php", "artisan", "x" * 70]),
+    ]
+
+
 def test_a_queue_is_worked_on_by_its_name():
     """Unless it says which ones."""
     processes = render(with_image(queues={"mail": {"replicas": 2}, "slow": {"queues": ["a", "b"]}})).processes()

@@ -71,7 +71,8 @@ labels:
 {{/* Environment variables of the application, for all of its containers. */}}
 {{- define "laravel.env" -}}
 {{- $times := include "laravel.times" . | fromYaml -}}
-{{- $env := dict -}}
+{{- /* podinit has it from there; a file would be in a directory that ends with the pod. */ -}}
+{{- $env := dict "LOG_CHANNEL" "stderr" -}}
 {{- if $times.job }}
 {{- /* A job that takes longer is handed out a second time. config/queue.php of Laravel 11 and later asks for it. */ -}}
 {{- $retry := max 90 (add 30 $times.job) -}}

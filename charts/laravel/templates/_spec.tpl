@@ -25,8 +25,9 @@ rollout:
 {{- $where := .Values.app.path -}}
 {{- $inits := list -}}
 {{- range .Values.app.caches }}
-{{- $name := regexReplaceAll "[^a-z0-9]+" . "-" | trimAll "-" -}}
-{{- $inits = append $inits (dict "name" $name "command" (append $artisan .) "workingDir" $where) -}}
+{{- $name := regexReplaceAll "[^a-z0-9]+" (lower .) "-" | trimAll "-" | trunc 63 | trimSuffix "-" -}}
+{{- $command := concat $artisan (regexSplit "\\s+" (trim .) -1) -}}
+{{- $inits = append $inits (dict "name" $name "command" $command "workingDir" $where) -}}
 {{- end }}
 {{- $inits = concat $inits .Values.extraInitProcesses -}}
 {{- if include "laravel.migrateInPod" . }}
