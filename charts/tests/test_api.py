@@ -251,3 +251,25 @@ def test_an_edit_of_the_processset_and_the_next_upgrade(major, cluster, namespac
         assert state() == ("shop:3", 4)
         upgrade("upgrade", 3, "3", "--force-conflicts")
         assert state() == ("shop:3", 3)
+
+
+def test_a_first_install_that_fails_leaves_its_job(major, cluster, namespace):
+    """docs/laravel.md says so, and what helps. No kubelet is there to run it, so it takes too long."""
+    values = with_image(tests={"enabled": False})
+    hook = {"job.batch/shop-laravel-migrate"}
+
+    def left():
+        return set(cluster.kubectl("get", "job,configmap", "-n", namespace, "-o", "name").split())
+
+    told = helms(cluster, major, namespace, "install", "shop", CHART, "--timeout", "3s", values=values, code=1)
+    assert {3: "timed out waiting for the condition", 4: "context deadline exceeded"}[major] in told
+    assert left() == hook
+    helms(cluster, major, namespace, "uninstall", "shop")
+    assert left() == hook
+    # Without it the next installation does the same.
+    uid = cluster.kubectl("get", "job", "shop-laravel-migrate", "-n", namespace, "-o", "jsonpath={.metadata.uid}")
+    helms(cluster, major, namespace, "install", "shop", CHART, "--timeout", "3s", values=values, code=1)
+    assert uid != cluster.kubectl("get", "job", "shop-laravel-migrate", "-n", namespace, "-o", "jsonpath={.metadata.uid}")
+    helms(cluster, major, namespace, "uninstall", "shop")
+    cluster.kubectl("delete", "job", "shop-laravel-migrate", "-n", namespace)
+    assert left() == set()
