@@ -145,6 +145,16 @@ B = {"name": "b", "command": ["b"]}
         (with_image(writable={"x": {"path": "/run/podinit/"}}), "writable.x: /run/podinit is the chart's own"),
         (with_image(writable={"x": {"path": "/tmp"}}), "/tmp is mounted twice"),
         (with_image(extraVolumeMounts=[{"name": "x", "mountPath": "/app/storage/logs/"}]), "extraVolumeMounts: /app/storage/logs is mounted twice"),
+        (with_image(service={"extraPorts": [{"name": "http", "port": 81}]}), "service.extraPorts: the name `http` is taken"),
+        (with_image(service={"extraPorts": [{"name": "a", "port": 81, "targetPort": 8080}]}), "service.extraPorts: 8080 is web.port's, too"),
+        (
+            with_image(service={"extraPorts": [{"name": "a", "port": 81, "targetPort": 7000}, {"name": "b", "port": 7000}]}),
+            "service.extraPorts: 7000 is there twice",
+        ),
+        (
+            with_image(ingress={"enabled": True, "hosts": [{"host": "a", "paths": [{"path": "/", "port": "ws"}]}]}),
+            "ingress.hosts: the Service has no port `ws`",
+        ),
         (with_image(fullnameOverride="Shop_1"), "/fullnameOverride"),
         (with_image(fullnameOverride="123"), "/fullnameOverride"),
         (with_image(nameOverride="My App"), "/nameOverride"),

@@ -58,6 +58,11 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{/* Whether there is a Service. */}}
+{{- define "laravel.serves" -}}
+{{- if or .Values.web.enabled .Values.service.extraPorts }}yes{{ end -}}
+{{- end -}}
+
 {{/* A path of the application. */}}
 {{- define "laravel.path" -}}
 {{- hasPrefix "/" .path | ternary .path (printf "%s/%s" (trimSuffix "/" .root.Values.app.path) .path) -}}

@@ -75,6 +75,9 @@ spec:
         {{- if $values.web.enabled }}
         - {name: http, containerPort: {{ int $values.web.port }}}
         {{- end }}
+        {{- range $values.service.extraPorts }}
+        - {name: {{ .name | quote }}, containerPort: {{ int (.targetPort | default .port) }}}
+        {{- end }}
         - {name: admin, containerPort: {{ int $values.adminPort }}}
       {{- include "laravel.probes" $root | trim | nindent 6 }}
       {{- if $values.preStopHook }}
@@ -132,7 +135,7 @@ a pod that is unready for the sake of a change has left the endpoints before it 
       "httpGet" (dict "path" "/readyz" "port" "admin") "periodSeconds" $period "timeoutSeconds" 2 "failureThreshold" 1 -}}
 {{- $readiness = mergeOverwrite $readiness (deepCopy $probes.readiness) -}}
 {{- $notices := mul (int $readiness.periodSeconds) (int ($readiness.failureThreshold | default 3)) -}}
-{{- if and .Values.web.enabled (gt (int $notices) (max 1 (int .Values.drainSeconds))) }}
+{{- if and (include "laravel.serves" .) (gt (int $notices) (max 1 (int .Values.drainSeconds))) }}
 {{- fail (printf "probes.readiness: it needs %d s to fail (periodSeconds x failureThreshold), and the drain ends after %d s (%s)"
       $notices (int .Values.drainSeconds) "drainSeconds") }}
 {{- end }}

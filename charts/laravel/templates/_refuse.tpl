@@ -45,6 +45,20 @@
 {{- if .Values.web.enabled }}
 {{- $port := int .Values.web.port -}}
 {{- with get $taken (toString $port) }}{{ fail (printf "web.port: %d is %s" $port .) }}{{ end -}}
+{{- $_ := set $taken (toString $port) "web.port's, too" -}}
+{{- end }}
+{{- $names := .Values.web.enabled | ternary (list "http") list -}}
+{{- range .Values.service.extraPorts }}
+{{- $port := int (.targetPort | default .port) -}}
+{{- with get $taken (toString $port) }}{{ fail (printf "service.extraPorts: %d is %s" $port .) }}{{ end -}}
+{{- $_ := set $taken (toString $port) "there twice" -}}
+{{- if has .name $names }}{{ fail (printf "service.extraPorts: the name `%s` is taken" .name) }}{{ end -}}
+{{- $names = append $names .name -}}
+{{- end }}
+{{- range .Values.ingress.hosts }}
+{{- range .paths }}
+{{- if and .port (not (has .port $names)) }}{{ fail (printf "ingress.hosts: the Service has no port `%s`" .port) }}{{ end -}}
+{{- end }}
 {{- end }}
 {{- end -}}
 
