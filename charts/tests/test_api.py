@@ -215,8 +215,9 @@ def test_an_edit_of_the_processset_and_the_next_upgrade(major, cluster, namespac
     """As docs/laravel.md has it."""
 
     def upgrade(verb, replicas, tag, *more, code=0):
-        values = {"mode": "ProcessSet", "image": {"repository": "shop", "tag": tag}, "queues": {"default": {"replicas": replicas}}}
-        return helms(cluster, major, namespace, verb, "shop", CHART, *more, values={**NO_HOOKS, **values}, code=code)
+        image, queues = {"repository": "shop", "tag": tag}, {"default": {"replicas": replicas}}
+        values = {**NO_HOOKS, "mode": "ProcessSet", "image": image, "queues": queues}
+        return helms(cluster, major, namespace, verb, "shop", CHART, *more, values=values, code=code)
 
     def processes():
         made = json.loads(cluster.kubectl("get", "processset", "shop-laravel", "-n", namespace, "-o", "json"))

@@ -39,7 +39,8 @@ def test_its_refusal_is_that_of_the_chart():
 def test_its_check_before_a_rollout(tmp_path):
     command, told = re.search(r"^\$ (helm template .*podinit check .*)\n(.*)\n", PAGE, re.MULTILINE).groups()
     (tmp_path / "values.yaml").write_text((CHART / "ci/minimal-values.yaml").read_text())
-    command = command.replace("helm ", f"{helm()} ").replace("charts/laravel", str(CHART)).replace("podinit check", f"{podinit()} check")
+    for word, path in (("helm ", f"{helm()} "), ("charts/laravel", str(CHART)), ("podinit check", f"{podinit()} check")):
+        command = command.replace(word, path)
     assert run("sh", "-c", command, cwd=tmp_path) == f"{told}\n"
 
 

@@ -122,7 +122,12 @@ def test_the_way_to_the_database_is_in_the_job_too(tmp_path):
     """Sidecars that are waited for and told to quit, native ones, and how the log looks."""
     sidecars = [
         {"name": "istio-proxy", "preset": "Istio"},
-        {"name": "dapr", "startupProbe": {"tcpSocket": {"port": 3500}}, "quitHttpPost": {"port": 3500, "path": "/q"}, "quit": "OnCompletion"},
+        {
+            "name": "dapr",
+            "startupProbe": {"tcpSocket": {"port": 3500}},
+            "quitHttpPost": {"port": 3500, "path": "/q"},
+            "quit": "OnCompletion",
+        },
         {"name": "agent", "startupProbe": {"exec": {"command": ["true"]}}},
     ]
     pod, spec = made(
@@ -137,7 +142,8 @@ def test_the_way_to_the_database_is_in_the_job_too(tmp_path):
     assert pod["initContainers"] == [PROXY]
     # A container that nobody ends would keep the Job from ending.
     assert names(pod["containers"]) == ["migrate", "dapr"]
-    (tmp_path / "processset.yaml").write_text(yaml.safe_dump({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessSet", "metadata": {"name": "m"}, "spec": spec}))
+    head = {"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessSet", "metadata": {"name": "m"}}
+    (tmp_path / "processset.yaml").write_text(yaml.safe_dump({**head, "spec": spec}))
     told = run(podinit(), "check", "--grace", pod["terminationGracePeriodSeconds"], tmp_path / "processset.yaml")
     assert "warning" not in told, told
 

@@ -119,7 +119,10 @@ B = {"name": "b", "command": ["b"]}
             with_image(extraProcesses=[A, {**B, "dependsOn": [{"name": "a", "condition": "Exited", "optional": True}]}]),
             "`b` waits for `a` to be Exited, and its restartPolicy is Always",
         ),
-        (with_image(web={"enabled": False}, queues={"default": None}, extraProcesses=[{**A, "enabled": False}]), "there is nothing to run"),
+        (
+            with_image(web={"enabled": False}, queues={"default": None}, extraProcesses=[{**A, "enabled": False}]),
+            "there is nothing to run",
+        ),
         (with_image(extraProcesses=[{**A, "env": [{"name": "PODINIT_REVISION", "value": "x"}]}]), "/extraProcesses/0"),
         (with_image(extraInitProcesses=[{**A, "env": [{"name": "PODINIT_REVISION", "value": "x"}]}]), "/extraInitProcesses/0"),
         (
@@ -131,22 +134,34 @@ B = {"name": "b", "command": ["b"]}
         (with_image(web={"port": 9480}), "web.port: 9480 is adminPort's, too"),
         (with_image(adminPort=9001), "adminPort: 9001 is the port of php-fpm's status"),
         (with_image(redis={"enabled": True}, replicaCount=1, web={"port": 6379}), "web.port: 6379 is the port of redis"),
-        (with_image(web={"enabled": False}, redis={"enabled": True}, replicaCount=1, adminPort=6379), "adminPort: 6379 is the port of redis"),
+        (
+            with_image(web={"enabled": False}, redis={"enabled": True}, replicaCount=1, adminPort=6379),
+            "adminPort: 6379 is the port of redis",
+        ),
         (
             with_image(extraProcesses=[{**A, "securityContext": {"runAsUser": 1000}}]),
             "`a` is to run as user 1000, and the pod runs as 33 (podSecurityContext.runAsUser)",
         ),
         (with_image(extraInitProcesses=[{**A, "securityContext": {"runAsUser": 0}}]), "`a` is to run as user 0"),
         (with_image(deployment={"maxSurge": 0}), "deployment: maxSurge and maxUnavailable are both 0"),
-        (with_image(deployment={"maxSurge": "0%", "maxUnavailable": "0%"}), "deployment: maxSurge and maxUnavailable are both 0"),
+        (
+            with_image(deployment={"maxSurge": "0%", "maxUnavailable": "0%"}),
+            "deployment: maxSurge and maxUnavailable are both 0",
+        ),
         (with_image(service={"nodePort": 30000}), "service.nodePort: a ClusterIP has none"),
         (with_image(service={"externalTrafficPolicy": "Local"}), "service.externalTrafficPolicy: a ClusterIP has none"),
         (with_image(writable={"x": {"path": "/etc/podinit"}}), "writable.x: /etc/podinit is the chart's own"),
         (with_image(writable={"x": {"path": "/run/podinit/"}}), "writable.x: /run/podinit is the chart's own"),
         (with_image(writable={"x": {"path": "/tmp"}}), "/tmp is mounted twice"),
-        (with_image(extraVolumeMounts=[{"name": "x", "mountPath": "/app/storage/logs/"}]), "extraVolumeMounts: /app/storage/logs is mounted twice"),
+        (
+            with_image(extraVolumeMounts=[{"name": "x", "mountPath": "/app/storage/logs/"}]),
+            "extraVolumeMounts: /app/storage/logs is mounted twice",
+        ),
         (with_image(service={"extraPorts": [{"name": "http", "port": 81}]}), "service.extraPorts: the name `http` is taken"),
-        (with_image(service={"extraPorts": [{"name": "a", "port": 81, "targetPort": 8080}]}), "service.extraPorts: 8080 is web.port's, too"),
+        (
+            with_image(service={"extraPorts": [{"name": "a", "port": 81, "targetPort": 8080}]}),
+            "service.extraPorts: 8080 is web.port's, too",
+        ),
         (
             with_image(service={"extraPorts": [{"name": "a", "port": 81, "targetPort": 7000}, {"name": "b", "port": 7000}]}),
             "service.extraPorts: 7000 is there twice",
@@ -177,7 +192,12 @@ def test_refused(values, words, major):
     "values",
     [
         {"extraProcesses": [{**A, "enabled": False}, {**B, "dependsOn": [{"name": "a", "optional": True}]}]},
-        {"extraProcesses": [{**A, "restartPolicy": "OnFailure"}, {**B, "dependsOn": [{"name": "a", "condition": "Completed"}]}]},
+        {
+            "extraProcesses": [
+                {**A, "restartPolicy": "OnFailure"},
+                {**B, "dependsOn": [{"name": "a", "condition": "Completed"}]},
+            ]
+        },
         {"extraProcesses": [{**A, "securityContext": {"runAsUser": 33}}]},
         {"extraProcesses": [{**A, "securityContext": {"runAsUser": 7}}], "podSecurityContext": {"runAsUser": None}},
         # php-fpm is not there.

@@ -115,7 +115,8 @@ def test_numbers_are_as_they_are_written():
         "b": {"sleep": 0, "backoff": []},
     }
     processes = render(with_image(queues=queues, gracePeriodSeconds=86400, web={"requestSeconds": 20000})).processes()
-    assert {"--sleep=10000000", "--backoff=1000000,5", "--memory=1000000", "--max-jobs=1000000"} <= set(processes["queue-default"]["command"])
+    wanted = {"--sleep=10000000", "--backoff=1000000,5", "--memory=1000000", "--max-jobs=1000000"}
+    assert wanted <= set(processes["queue-default"]["command"])
     assert {"--sleep=0.25", "--backoff=1000000"} <= set(processes["queue-a"]["command"])
     assert "--sleep=0" in processes["queue-b"]["command"]
     assert "backoff" not in " ".join(processes["queue-b"]["command"])
@@ -135,10 +136,12 @@ def test_names_are_text():
     )
     for release in ("123", "1e5"):
         for name in ("no", "y", ""):
-            objects = render({**values, "fullnameOverride": name, "nameOverride": "0123"}, "--namespace", "456", release=release)
+            named = {**values, "fullnameOverride": name, "nameOverride": "0123"}
+            objects = render(named, "--namespace", "456", release=release)
             for one in objects:
                 metadata = one["metadata"]
-                assert {type(text) for text in [metadata["name"], metadata["namespace"], *metadata["labels"].values()]} == {str}, one
+                texts = [metadata["name"], metadata["namespace"], *metadata["labels"].values()]
+                assert {type(text) for text in texts} == {str}, one
                 if one["kind"] not in ("ConfigMap", "ProcessSet"):
                     kubernetes_validate.validate(one, KUBERNETES[-1], strict=True)
             queues = {name for name in objects.processes() if name.startswith("queue-")}
@@ -147,7 +150,8 @@ def test_names_are_text():
                 assert f"--queue={name}" in objects.processes()[f"queue-{name}"]["command"]
             env = {one["name"]: one.get("value") for one in objects.app()["env"]}
             assert (env["ON"], env["y"], env["NULL"]) == ("on", "0123", "null")
-            assert yaml.safe_load(objects.config()["processset.yaml"])["metadata"]["name"] == objects.one("ProcessSet")["metadata"]["name"]
+            file = yaml.safe_load(objects.config()["processset.yaml"])
+            assert file["metadata"]["name"] == objects.one("ProcessSet")["metadata"]["name"]
 
 
 def test_laravel_logs_to_where_podinit_reads():

@@ -98,10 +98,10 @@
 {{- end }}
 {{- $own := (get . "securityContext" | default dict).runAsUser -}}
 {{- /* Only root may be somebody else; a name is known in the image alone. */ -}}
-{{- if and (kindIs "float64" $own) (kindIs "float64" $user) }}
-{{- if and (ne $own $user) (ne $user 0.0) }}
-{{- fail (printf "`%s` is to run as user %.0f, and the pod runs as %.0f (podSecurityContext.runAsUser), which may not become %s"
-      $name $own $user "anybody else") }}
+{{- if not (or (kindIs "string" $own) (kindIs "invalid" $own) (kindIs "invalid" $user)) }}
+{{- if and (ne (int64 $own) (int64 $user)) (int64 $user) }}
+{{- fail (printf "`%s` is to run as user %d, and the pod runs as %d (podSecurityContext.runAsUser), which may not become %s"
+      $name (int64 $own) (int64 $user) "anybody else") }}
 {{- end }}
 {{- end }}
 {{- end }}
