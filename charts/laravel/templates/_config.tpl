@@ -116,9 +116,10 @@ php_admin_flag[log_errors] = on
 php_admin_flag[display_errors] = off
 ; Unset it would be php-fpm's own log; this way a worker's message is one line without a prefix.
 php_admin_value[error_log] = /proc/self/fd/2
-; As much as nginx lets through (client_max_body_size).
-php_admin_value[post_max_size] = {{ .Values.web.clientMaxBodySize }}
-php_admin_value[upload_max_filesize] = {{ .Values.web.clientMaxBodySize }}
+; As much as nginx lets through (client_max_body_size). A php_admin_value of your own wins over it: of two of those the first one
+; would.
+php_value[post_max_size] = {{ .Values.web.clientMaxBodySize }}
+php_value[upload_max_filesize] = {{ .Values.web.clientMaxBodySize }}
 {{- with .Values.phpFpm.extraConfig }}
 {{ trim . }}
 {{- end }}
