@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from conftest import CHART, ROOT, render, template, values_of
+from conftest import CHART, ROOT, helm, podinit, render, run, template, values_of
 
 PAGE = (ROOT / "docs/laravel.md").read_text()
 BLOCKS = [
@@ -34,6 +34,14 @@ def test_its_refusal_is_that_of_the_chart():
     _, _, told = template({**values_of(CHART / "ci/minimal-values.yaml"), "queues": {"default": {"timeout": 90}}})
     said = re.search(r"\.\.\. (gracePeriodSeconds: .*?) \(\.\.\.\)", PAGE, re.DOTALL)[1]
     assert " ".join(said.split()) in told
+
+
+def test_its_check_before_a_rollout(tmp_path):
+    command, told = re.search(r"^\$ (helm template .*podinit check .*)\n(.*)\n", PAGE, re.MULTILINE).groups()
+    (tmp_path / "values.yaml").write_text((CHART / "ci/minimal-values.yaml").read_text())
+    for word, path in (("helm ", f"{helm()} "), ("charts/laravel", str(CHART)), ("podinit check", f"{podinit()} check")):
+        command = command.replace(word, path)
+    assert run("sh", "-c", command, cwd=tmp_path) == f"{told}\n"
 
 
 def test_it_names_values_that_exist():

@@ -147,7 +147,7 @@ def test_migration():
     assert made["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert pod["containers"][0]["command"] == ["podinit", "-f", "/etc/podinit/processset.yaml"]
     spec = yaml.safe_load(made["data"]["processset.yaml"])["spec"]
-    assert spec["processes"][0]["command"] == ["php", "artisan", "migrate", "--force"]
+    assert "processes" not in spec and spec["initProcesses"][0]["command"] == ["php", "artisan", "migrate", "--force"]
     # Laravel starts in no place without them.
     assert spec["directories"] == render(with_image()).spec()["directories"]
     inits = {one["name"]: one for one in render(with_image(mode="ProcessSet")).spec()["initProcesses"]}
@@ -161,3 +161,42 @@ def test_migration():
         assert "Job" not in objects.kinds()
         assert [one["name"] for one in objects.spec()["initProcesses"]] == ["config-cache"]
     assert "Job" not in render(with_image(mode="ProcessSet")).kinds()
+
+
+OCTANE = {
+    "web": {"enabled": False},
+    "extraProcesses": [{"name": "octane", "command": ["octane"], "readinessProbe": {"httpGet": {"port": 8000}}}],
+    "service": {"extraPorts": [{"name": "http", "port": 80, "targetPort": 8000}]},
+}
+
+
+def test_a_server_of_ones_own_has_a_service():
+    """Octane in place of nginx and php-fpm."""
+    values = with_image(**OCTANE, ingress={"enabled": True, "hosts": [{"host": "a"}]}, networkPolicy={"enabled": True})
+    objects = render(values)
+    assert set(objects.processes()) == {"octane", "queue-default"}
+    assert objects.one("Service")["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": "http"}]
+    assert {"name": "http", "containerPort": 8000} in objects.app()["ports"]
+    backend = {"service": {"name": "shop-laravel", "port": {"name": "http"}}}
+    assert objects.one("Ingress")["spec"]["rules"][0]["http"]["paths"][0]["backend"] == backend
+    assert objects.one("NetworkPolicy")["spec"]["ingress"] == [{"ports": [{"port": "http"}]}]
+
+
+def test_a_server_beside_nginx_has_a_port():
+    """Reverb, which browsers speak to by itself."""
+    values = with_image(
+        extraProcesses=[{"name": "reverb", "command": ["reverb"], "readinessProbe": {"tcpSocket": {"port": 6001}}}],
+        service={"extraPorts": [{"name": "reverb", "port": 6001}]},
+        ingress={"enabled": True, "hosts": [{"host": "a"}, {"host": "ws", "paths": [{"path": "/", "port": "reverb"}]}]},
+        networkPolicy={"enabled": True, "http": [{"podSelector": {}}]},
+    )
+    objects = render(values)
+    assert objects.one("Service")["spec"]["ports"] == [
+        {"name": "http", "port": 80, "targetPort": "http"},
+        {"name": "reverb", "port": 6001, "targetPort": "reverb"},
+    ]
+    assert {"name": "reverb", "containerPort": 6001} in objects.app()["ports"]
+    rules = objects.one("Ingress")["spec"]["rules"]
+    assert [rule["http"]["paths"][0]["backend"]["service"]["port"]["name"] for rule in rules] == ["http", "reverb"]
+    (rule,) = objects.one("NetworkPolicy")["spec"]["ingress"]
+    assert rule["ports"] == [{"port": "http"}, {"port": "reverb"}] and {"podSelector": {}} in rule["from"]

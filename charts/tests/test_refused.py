@@ -1,9 +1,10 @@
 """Values that are refused, each with what it says."""
 
 import pytest
-from conftest import template, with_image
+from conftest import render, template, with_image
 
 A = {"name": "a", "command": ["a"]}
+B = {"name": "b", "command": ["b"]}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,12 @@ A = {"name": "a", "command": ["a"]}
         (with_image(app={"path": "app"}), "/app/path"),
         (with_image(web={"port": 80}), "/web/port"),
         (with_image(image={"repository": "shop", "digest": "1234"}), "/image/digest"),
+        # What YAML may have made something else of: 0123 is 83, and 9007199254740993 another number.
+        (with_image(env={"A": 83}), "/env/A"),
+        (with_image(env={"A": False}), "want string"),
+        ({"image": {"repository": "shop", "tag": 5349}}, "/image/tag"),
+        (with_image(queues={"true": {}}), "true"),
+        (with_image(queues={"null": {}}), "null"),
         # One value is behind all times.
         (with_image(env={"PODINIT_TERMINATION_GRACE_PERIOD_SECONDS": "90"}), "PODINIT_TERMINATION_GRACE_PERIOD_SECONDS"),
         (with_image(probes={"liveness": {"terminationGracePeriodSeconds": 5}}), "terminationGracePeriodSeconds"),
@@ -99,9 +106,113 @@ A = {"name": "a", "command": ["a"]}
         (with_image(autoscaling={"enabled": True, "targetCPUUtilizationPercentage": None}), "autoscaling: by what?"),
         (with_image(web={"enabled": False}, queues={"default": {"enabled": False}}), "there is nothing to run"),
         (with_image(writable={"run": {"path": "/run/podinit"}}), "run"),
+        # What would be taken, and never work.
+        (
+            with_image(extraProcesses=[{**A, "enabled": False}, {**B, "dependsOn": [{"name": "a"}]}]),
+            "`b` depends on `a`, which is not enabled: say `optional: true`",
+        ),
+        (
+            with_image(extraProcesses=[{**B, "dependsOn": [{"name": "nginx", "condition": "Completed"}]}]),
+            "`b` waits for `nginx` to be Completed, and its restartPolicy is Always",
+        ),
+        (
+            with_image(extraProcesses=[A, {**B, "dependsOn": [{"name": "a", "condition": "Exited", "optional": True}]}]),
+            "`b` waits for `a` to be Exited, and its restartPolicy is Always",
+        ),
+        (
+            with_image(web={"enabled": False}, queues={"default": None}, extraProcesses=[{**A, "enabled": False}]),
+            "there is nothing to run",
+        ),
+        (with_image(extraProcesses=[{**A, "env": [{"name": "PODINIT_REVISION", "value": "x"}]}]), "/extraProcesses/0"),
+        (with_image(extraInitProcesses=[{**A, "env": [{"name": "PODINIT_REVISION", "value": "x"}]}]), "/extraInitProcesses/0"),
+        (
+            with_image(extraProcesses=[{**A, "env": [{"name": "X", "value": "1"}, {"name": "X", "value": "2"}]}]),
+            "`a` has the variable X twice",
+        ),
+        (with_image(web={"port": 9000}), "web.port: 9000 is the port of php-fpm"),
+        (with_image(web={"port": 9001}), "web.port: 9001 is the port of php-fpm's status"),
+        (with_image(web={"port": 9480}), "web.port: 9480 is adminPort's, too"),
+        (with_image(adminPort=9001), "adminPort: 9001 is the port of php-fpm's status"),
+        (with_image(redis={"enabled": True}, replicaCount=1, web={"port": 6379}), "web.port: 6379 is the port of redis"),
+        (
+            with_image(web={"enabled": False}, redis={"enabled": True}, replicaCount=1, adminPort=6379),
+            "adminPort: 6379 is the port of redis",
+        ),
+        (
+            with_image(extraProcesses=[{**A, "securityContext": {"runAsUser": 1000}}]),
+            "`a` is to run as user 1000, and the pod runs as 33 (podSecurityContext.runAsUser)",
+        ),
+        (with_image(extraInitProcesses=[{**A, "securityContext": {"runAsUser": 0}}]), "`a` is to run as user 0"),
+        (with_image(deployment={"maxSurge": 0}), "deployment: maxSurge and maxUnavailable are both 0"),
+        (
+            with_image(deployment={"maxSurge": "0%", "maxUnavailable": "0%"}),
+            "deployment: maxSurge and maxUnavailable are both 0",
+        ),
+        (with_image(service={"nodePort": 30000}), "service.nodePort: a ClusterIP has none"),
+        (with_image(service={"externalTrafficPolicy": "Local"}), "service.externalTrafficPolicy: a ClusterIP has none"),
+        (with_image(writable={"x": {"path": "/etc/podinit"}}), "writable.x: /etc/podinit is the chart's own"),
+        (with_image(writable={"x": {"path": "/run/podinit/"}}), "writable.x: /run/podinit is the chart's own"),
+        (with_image(writable={"x": {"path": "/tmp"}}), "/tmp is mounted twice"),
+        (
+            with_image(extraVolumeMounts=[{"name": "x", "mountPath": "/app/storage/logs/"}]),
+            "extraVolumeMounts: /app/storage/logs is mounted twice",
+        ),
+        (with_image(service={"extraPorts": [{"name": "http", "port": 81}]}), "service.extraPorts: the name `http` is taken"),
+        (
+            with_image(service={"extraPorts": [{"name": "a", "port": 81, "targetPort": 8080}]}),
+            "service.extraPorts: 8080 is web.port's, too",
+        ),
+        (
+            with_image(service={"extraPorts": [{"name": "a", "port": 81, "targetPort": 7000}, {"name": "b", "port": 7000}]}),
+            "service.extraPorts: 7000 is there twice",
+        ),
+        (
+            with_image(ingress={"enabled": True, "hosts": [{"host": "a", "paths": [{"path": "/", "port": "ws"}]}]}),
+            "ingress.hosts: the Service has no port `ws`",
+        ),
+        (with_image(fullnameOverride="Shop_1"), "/fullnameOverride"),
+        (with_image(fullnameOverride="123"), "/fullnameOverride"),
+        (with_image(nameOverride="My App"), "/nameOverride"),
+        (
+            with_image(mode="ProcessSet", serviceAccount={"automount": False}),
+            "serviceAccount.automount: podinit needs a token in mode ProcessSet",
+        ),
+        (with_image(app={"caches": ["::"]}), "/app/caches/0"),
+        (with_image(app={"caches": [f"c{n}" for n in range(33)]}), "there are 33 init processes, and 32 at the most"),
+        (with_image(queues={f"q{n}": {} for n in range(62)}), "there are 65 processes, and 64 at the most"),
     ],
 )
 def test_refused(values, words, major):
     code, _, told = template(values, major)
     assert code != 0, "it was rendered"
     assert words in told.replace("\n", " "), told
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"extraProcesses": [{**A, "enabled": False}, {**B, "dependsOn": [{"name": "a", "optional": True}]}]},
+        {
+            "extraProcesses": [
+                {**A, "restartPolicy": "OnFailure"},
+                {**B, "dependsOn": [{"name": "a", "condition": "Completed"}]},
+            ]
+        },
+        {"extraProcesses": [{**A, "securityContext": {"runAsUser": 33}}]},
+        {"extraProcesses": [{**A, "securityContext": {"runAsUser": 7}}], "podSecurityContext": {"runAsUser": None}},
+        # php-fpm is not there.
+        {"web": {"enabled": False}, "adminPort": 9000},
+        {"deployment": {"maxSurge": 0, "maxUnavailable": "25%"}},
+        {"service": {"type": "LoadBalancer", "nodePort": 30000, "externalTrafficPolicy": "Local"}},
+        {"nameOverride": "1"},
+        # A token that the pod's volumes have.
+        {
+            "mode": "ProcessSet",
+            "serviceAccount": {"automount": False},
+            "extraVolumeMounts": [{"name": "t", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}],
+        },
+    ],
+    ids=range(9),
+)
+def test_what_is_like_it_is_taken(values):
+    render(with_image(**values))

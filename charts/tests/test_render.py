@@ -107,18 +107,59 @@ def test_extra_objects_are_templates():
     assert objects.one("ConfigMap", "shop-laravel-text")["data"] == {"a": "b"}
 
 
-def test_environment_is_text():
-    """Numbers and truth values as they are written, and not 1e+06."""
-    env = {
-        one["name"]: one
-        for one in render(
-            with_image(
-                env={"A": 1000000, "B": False, "C": "x", "D": {"valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}}
-            )
-        ).app()["env"]
+def test_numbers_are_as_they_are_written():
+    """And not 1e+06."""
+    queues = {
+        "default": {"sleep": 10000000, "backoff": [1000000, 5], "memory": 1000000, "maxJobs": 1000000},
+        "a": {"sleep": 0.25, "backoff": 1000000},
+        "b": {"sleep": 0, "backoff": []},
     }
-    assert [env[name]["value"] for name in "ABC"] == ["1000000", "false", "x"]
-    assert env["D"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
+    processes = render(with_image(queues=queues, gracePeriodSeconds=86400, web={"requestSeconds": 20000})).processes()
+    wanted = {"--sleep=10000000", "--backoff=1000000,5", "--memory=1000000", "--max-jobs=1000000"}
+    assert wanted <= set(processes["queue-default"]["command"])
+    assert {"--sleep=0.25", "--backoff=1000000"} <= set(processes["queue-a"]["command"])
+    assert "--sleep=0" in processes["queue-b"]["command"]
+    assert "backoff" not in " ".join(processes["queue-b"]["command"])
+
+
+#: What YAML takes for something else than text where it is not quoted.
+ODD = ["on", "yes", "no", "y", "null", "true", "123", "0123", "1e5"]
+
+
+def test_names_are_text():
+    """Also those that look like something else."""
+    values = with_image(
+        mode="ProcessSet",
+        queues={"default": None, **{name: {} for name in ODD if name not in ("true", "null")}},
+        env={"ON": "on", "y": "0123", "NULL": "null"},
+        writable={name: {"path": f"/var/{name}"} for name in ODD},
+    )
+    for release in ("123", "1e5"):
+        for name in ("no", "y", ""):
+            named = {**values, "fullnameOverride": name, "nameOverride": "0123"}
+            objects = render(named, "--namespace", "456", release=release)
+            for one in objects:
+                metadata = one["metadata"]
+                texts = [metadata["name"], metadata["namespace"], *metadata["labels"].values()]
+                assert {type(text) for text in texts} == {str}, one
+                if one["kind"] not in ("ConfigMap", "ProcessSet"):
+                    kubernetes_validate.validate(one, KUBERNETES[-1], strict=True)
+            queues = {name for name in objects.processes() if name.startswith("queue-")}
+            assert queues == {f"queue-{name}" for name in ODD if name not in ("true", "null")}
+            for name in ("0123", "1e5", "no"):
+                assert f"--queue={name}" in objects.processes()[f"queue-{name}"]["command"]
+            env = {one["name"]: one.get("value") for one in objects.app()["env"]}
+            assert (env["ON"], env["y"], env["NULL"]) == ("on", "0123", "null")
+            file = yaml.safe_load(objects.config()["processset.yaml"])
+            assert file["metadata"]["name"] == objects.one("ProcessSet")["metadata"]["name"]
+
+
+def test_laravel_logs_to_where_podinit_reads():
+    objects = render(with_image())
+    for container in (objects.app(), objects.one("Job")["spec"]["template"]["spec"]["containers"][0]):
+        assert {"name": "LOG_CHANNEL", "value": "stderr"} in container["env"]
+    own = render(with_image(env={"LOG_CHANNEL": "json"})).app()["env"]
+    assert [one["value"] for one in own if one["name"] == "LOG_CHANNEL"] == ["json"]
 
 
 def test_ones_own_environment_wins_over_that_of_the_chart():

@@ -1,6 +1,7 @@
 """The rendered pod runs: on a read-only root, as www-data, without a capability; it serves, works, and stops without a loss."""
 
 import json
+import pathlib
 import threading
 
 import pytest
@@ -41,6 +42,13 @@ def test_it_serves_works_and_stops_without_a_loss(objects):
         )
         assert pod.get("/.env")[0] == 404
         assert "keep-alive" in pod.get("/", "-i")[1].lower()
+        # PHP takes as much as nginx does; by itself it would be 8 MB.
+        big = pathlib.Path(pod.dir.name) / "big"
+        big.write_bytes(b"x" * 10_000_000)
+        assert pod.get("/", "-F", f"file=@{big}")[0] == 405
+        assert "exceeds the limit" not in pod.log.read_text()
+        big.write_bytes(b"x" * 17_000_000)
+        assert pod.get("/", "-F", f"file=@{big}")[0] == 413
 
         # The pod of `helm test` asks with this.
         *command, url = objects.one("Pod")["spec"]["containers"][0]["command"]

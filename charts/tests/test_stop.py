@@ -108,12 +108,47 @@ EXTRA = [
             "dependsOn": [{"name": "a"}, {"name": "gone", "optional": True}],
         },
     ],
+    # A sleep counts as long as it says, or with its timeout.
+    [
+        {
+            "name": "a",
+            "command": ["a"],
+            "terminationGracePeriodSeconds": 3,
+            "dependsOn": [{"name": "nginx"}],
+            "lifecycle": {"preStop": {"sleep": {"seconds": 11}}, "postStop": {"sleep": {"seconds": 20}}},
+        },
+        {
+            "name": "b",
+            "command": ["b"],
+            "traffic": "Background",
+            "terminationGracePeriodSeconds": 9,
+            "dependsOn": [{"name": "php-fpm"}],
+            "lifecycle": {"preStop": {"sleep": {"seconds": 0}}},
+        },
+        {"name": "c", "command": ["c"], "lifecycle": {"preStop": {"sleep": {"seconds": 1}, "timeoutSeconds": 2}}},
+    ],
+    # What does not run has nothing to stop.
+    [
+        {"name": "a", "command": ["a"], "enabled": False, "terminationGracePeriodSeconds": 15},
+        {
+            "name": "b",
+            "command": ["b"],
+            "replicas": 0,
+            "terminationGracePeriodSeconds": 15,
+            "dependsOn": [{"name": "nginx"}, {"name": "a", "optional": True}],
+            "lifecycle": {"preStop": {"sleep": {"seconds": 15}}},
+        },
+    ],
 ]
 HOOKS = [
     {},
     {
         "preStop": [{"name": "x", "exec": {"command": ["x"]}, "timeoutSeconds": 7}],
         "postStop": [{"name": "y", "exec": {"command": ["y"]}}],
+    },
+    {
+        "preStop": [{"name": "x", "sleep": {"seconds": 8}}, {"name": "z", "sleep": {"seconds": 1}, "timeoutSeconds": 2}],
+        "postStop": [{"name": "y", "sleep": {"seconds": 3}}, {"name": "v", "sleep": {"seconds": 0}}],
     },
 ]
 
@@ -194,6 +229,25 @@ def test_the_commands_of_workers():
         "--rest=0.5",
     ]
     assert "--backoff=1,5,30" in render(values_of(CHART / "ci/everything-values.yaml")).processes()["queue-default"]["command"]
+
+
+def test_artisan_commands_may_have_arguments():
+    caches = ["config:cache", "Shop:Warm  --force --only=a,b ", "::view:cache", "x" * 70]
+    inits = render(with_image(app={"caches": caches})).spec()["initProcesses"]
+    assert [(one["name"], one["command"]) for one in inits] == [
+        ("config-cache", ["php", "artisan", "config:cache"]),
+        ("shop-warm-force-only-a-b", ["php", "artisan", "Shop:Warm", "--force", "--only=a,b"]),
+        ("view-cache", ["php", "artisan", "::view:cache"]),
+        ("x" * 63, ["php", "artisan", "x" * 70]),
+    ]
+
+
+def test_a_queue_is_worked_on_by_its_name():
+    """Unless it says which ones."""
+    processes = render(with_image(queues={"mail": {"replicas": 2}, "slow": {"queues": ["a", "b"]}})).processes()
+    wanted = {"queue-default": "default", "queue-mail": "mail", "queue-slow": "a,b"}
+    for name, queues in wanted.items():
+        assert f"--queue={queues}" in processes[name]["command"], name
 
 
 def test_redis_outlives_all_who_need_it(tmp_path):

@@ -3,6 +3,7 @@ Refuses what `podinit check --grace` would refuse: a chain of the stop that is l
 be met, names that are taken twice. Wants root and the spec.
 */}}
 {{- define "laravel.check" -}}
+{{- include "laravel.refuse" . -}}
 {{- include "laravel.checkTimes" . -}}
 {{- include "laravel.checkNames" . -}}
 {{- include "laravel.checkChain" . -}}
@@ -30,7 +31,9 @@ be met, names that are taken twice. Wants root and the spec.
 {{- end -}}
 
 {{- define "laravel.checkNames" -}}
-{{- if not .spec.processes }}
+{{- $on := list -}}
+{{- range .spec.processes }}{{ if ne (toString .enabled) "false" }}{{ $on = append $on .name }}{{ end }}{{ end -}}
+{{- if not $on }}
 {{- fail "there is nothing to run: web, queues, horizon, scheduler and extraProcesses are all off" }}
 {{- end }}
 {{- $known := dict -}}
@@ -48,6 +51,15 @@ be met, names that are taken twice. Wants root and the spec.
 {{- $other := get $processes .name | default dict -}}
 {{- if not (or $other .optional) }}
 {{- fail (printf "`%s` depends on `%s`, and there is no such process" $name .name) }}
+{{- end }}
+{{- if and $other (has $name $on) }}
+{{- if not (or (has .name $on) .optional) }}
+{{- fail (printf "`%s` depends on `%s`, which is not enabled: say `optional: true` to start without it" $name .name) }}
+{{- end }}
+{{- $ends := has (.condition | default "Ready") (list "Completed" "Exited") -}}
+{{- if and $ends (has .name $on) (eq ($other.restartPolicy | default "Always") "Always") }}
+{{- fail (printf "`%s` waits for `%s` to be %s, and its restartPolicy is Always" $name .name .condition) }}
+{{- end }}
 {{- end }}
 {{- if and (eq ($other.traffic | default "Serving") "Background") (ne ($process.traffic | default "Serving") "Background") }}
 {{- fail (printf "`%s` is Serving and depends on `%s`, which is Background and stops first" $name .name) }}
@@ -71,7 +83,9 @@ what still moves after as many rounds as there are processes is a cycle.
 {{- $drainText := gt $drain 0 | ternary (printf "drain %s" (include "laravel.seconds" $drain)) "" -}}
 {{- $firstText := dict "Background" $hooksText "Serving" (gt $hooks $drain | ternary $hooksText $drainText) -}}
 {{- $processes := dict -}}
-{{- range .spec.processes }}{{ $_ := set $processes .name . }}{{ end -}}
+{{- range .spec.processes }}
+{{- if ne (toString .enabled) "false" }}{{ $_ := set $processes .name . }}{{ end }}
+{{- end -}}
 {{- $gone := dict -}}
 {{- $chain := dict -}}
 {{- $moved := "" -}}
@@ -92,6 +106,7 @@ what still moves after as many rounds as there are processes is a cycle.
 {{- /* Without a grace of its own it counts with 1 s. */ -}}
 {{- $claim := mul 1000 (include "laravel.or" (list $process.terminationGracePeriodSeconds 1)) -}}
 {{- with ($process.lifecycle).preStop }}{{ $claim = add $claim (include "laravel.hooksMs" (list .)) }}{{ end -}}
+{{- if eq (toString $process.replicas) "0" }}{{ $claim = 0 }}{{ end -}}
 {{- $end := add $start $claim | int -}}
 {{- if ne $end (get $gone $name | default 0 | int) }}
 {{- $moved = $name -}}

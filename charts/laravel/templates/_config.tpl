@@ -63,6 +63,11 @@ http {
             return 404;
         }
 
+        # PHP that is not index.php would be given out as text.
+        location ~* \.(php|phtml|phar)(/|$) {
+            return 404;
+        }
+
         location = /index.php {
             # Through the locations above only.
             internal;
@@ -111,6 +116,10 @@ php_admin_flag[log_errors] = on
 php_admin_flag[display_errors] = off
 ; Unset it would be php-fpm's own log; this way a worker's message is one line without a prefix.
 php_admin_value[error_log] = /proc/self/fd/2
+; As much as nginx lets through (client_max_body_size). A php_admin_value of your own wins over it: of two of those the first one
+; would.
+php_value[post_max_size] = {{ .Values.web.clientMaxBodySize }}
+php_value[upload_max_filesize] = {{ .Values.web.clientMaxBodySize }}
 {{- with .Values.phpFpm.extraConfig }}
 {{ trim . }}
 {{- end }}
@@ -142,7 +151,7 @@ redis.conf: |
 processset.yaml: |
   apiVersion: podinit.dev/v1alpha1
   kind: ProcessSet
-  metadata: {name: {{ include "laravel.fullname" $.root }}}
+  metadata: {name: {{ include "laravel.fullname" $.root | quote }}}
   {{- . | nindent 2 }}
 {{- end }}
 {{- end -}}

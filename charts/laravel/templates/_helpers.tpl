@@ -7,13 +7,13 @@
 {{- if not $full -}}
 {{- $full = contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
 {{- end -}}
-{{- $full | replace "." "-" | trunc 40 | trimSuffix "-" -}}
+{{- $full | replace "." "-" | trunc 40 | trimAll "-" -}}
 {{- end -}}
 
 {{/* With a component: the pods of the application and those of the migration are never mixed up. */}}
 {{- define "laravel.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .root.Release.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | trunc 63 | trimSuffix "-" | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -35,8 +35,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 
 {{- define "laravel.metadata" -}}
-name: {{ .name | default (include "laravel.fullname" .root) }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | default (include "laravel.fullname" .root) | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "laravel.labels" (dict "root" .root "component" (.component | default "app")) | trim | nindent 2 }}
 {{- end -}}
@@ -58,6 +58,11 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{/* Whether there is a Service. */}}
+{{- define "laravel.serves" -}}
+{{- if or .Values.web.enabled .Values.service.extraPorts }}yes{{ end -}}
+{{- end -}}
+
 {{/* A path of the application. */}}
 {{- define "laravel.path" -}}
 {{- hasPrefix "/" .path | ternary .path (printf "%s/%s" (trimSuffix "/" .root.Values.app.path) .path) -}}
@@ -65,13 +70,14 @@ labels:
 
 {{/* Numbers come as floating-point ones out of values, and 1000000 would be 1e+06. */}}
 {{- define "laravel.text" -}}
-{{- if kindIs "float64" . }}{{ printf "%.0f" . }}{{ else }}{{ toString . }}{{ end -}}
+{{- if kindIs "float64" . }}{{ regexReplaceAll "\\.?0+$" (printf "%.3f" .) "" }}{{ else }}{{ toString . }}{{ end -}}
 {{- end -}}
 
 {{/* Environment variables of the application, for all of its containers. */}}
 {{- define "laravel.env" -}}
 {{- $times := include "laravel.times" . | fromYaml -}}
-{{- $env := dict -}}
+{{- /* podinit has it from there; a file would be in a directory that ends with the pod. */ -}}
+{{- $env := dict "LOG_CHANNEL" "stderr" -}}
 {{- if $times.job }}
 {{- /* A job that takes longer is handed out a second time. config/queue.php of Laravel 11 and later asks for it. */ -}}
 {{- $retry := max 90 (add 30 $times.job) -}}
@@ -89,7 +95,7 @@ labels:
 {{- if kindIs "map" $value }}
 - {{ merge (dict "name" $name) $value | toJson }}
 {{- else }}
-- {name: {{ $name }}, value: {{ include "laravel.text" $value | quote }}}
+- {name: {{ $name | quote }}, value: {{ include "laravel.text" $value | quote }}}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -98,7 +104,7 @@ labels:
 {{- define "laravel.writableVolumes" -}}
 {{- range $name, $at := .Values.writable }}
 {{- with $at }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   emptyDir: {{ omit . "path" | toJson }}
 {{- end }}
 {{- end }}
@@ -111,7 +117,7 @@ labels:
 {{- $root := . -}}
 {{- range $name, $at := .Values.writable }}
 {{- with $at }}
-- {name: {{ $name }}, mountPath: {{ include "laravel.path" (dict "root" $root "path" .path) | quote }}}
+- {name: {{ $name | quote }}, mountPath: {{ include "laravel.path" (dict "root" $root "path" .path) | quote }}}
 {{- end }}
 {{- end }}
 {{- with .Values.extraVolumeMounts }}

@@ -15,7 +15,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "laravel.serviceAccount" $root }}
+  serviceAccountName: {{ include "laravel.serviceAccount" $root | quote }}
   {{- $automount := $values.serviceAccount.automount }}
   automountServiceAccountToken: {{ kindIs "invalid" $automount | ternary $live $automount }}
   # Laravel would take `REDIS_PORT` and the like of Services of the namespace for its own.
@@ -49,9 +49,9 @@ spec:
       {{- if not $live }}
       args: [-f, /etc/podinit/processset.yaml]
       {{- else if $values.processSet.fallback }}
-      args: [--processset, {{ include "laravel.fullname" $root }}, -f, /etc/podinit/processset.yaml]
+      args: [--processset, {{ include "laravel.fullname" $root | quote }}, -f, /etc/podinit/processset.yaml]
       {{- else }}
-      args: [--processset, {{ include "laravel.fullname" $root }}]
+      args: [--processset, {{ include "laravel.fullname" $root | quote }}]
       {{- end }}
       workingDir: {{ $values.app.path | quote }}
       env:
@@ -74,6 +74,9 @@ spec:
       ports:
         {{- if $values.web.enabled }}
         - {name: http, containerPort: {{ int $values.web.port }}}
+        {{- end }}
+        {{- range $values.service.extraPorts }}
+        - {name: {{ .name | quote }}, containerPort: {{ int (.targetPort | default .port) }}}
         {{- end }}
         - {name: admin, containerPort: {{ int $values.adminPort }}}
       {{- include "laravel.probes" $root | trim | nindent 6 }}
@@ -132,11 +135,31 @@ a pod that is unready for the sake of a change has left the endpoints before it 
       "httpGet" (dict "path" "/readyz" "port" "admin") "periodSeconds" $period "timeoutSeconds" 2 "failureThreshold" 1 -}}
 {{- $readiness = mergeOverwrite $readiness (deepCopy $probes.readiness) -}}
 {{- $notices := mul (int $readiness.periodSeconds) (int ($readiness.failureThreshold | default 3)) -}}
-{{- if and .Values.web.enabled (gt (int $notices) (max 1 (int .Values.drainSeconds))) }}
+{{- if and (include "laravel.serves" .) (gt (int $notices) (max 1 (int .Values.drainSeconds))) }}
 {{- fail (printf "probes.readiness: it needs %d s to fail (periodSeconds x failureThreshold), and the drain ends after %d s (%s)"
       $notices (int .Values.drainSeconds) "drainSeconds") }}
 {{- end }}
 startupProbe: {{ mergeOverwrite $startup (deepCopy $probes.startup) | toJson }}
 livenessProbe: {{ mergeOverwrite $liveness (deepCopy $probes.liveness) | toJson }}
 readinessProbe: {{ $readiness | toJson }}
+{{- end -}}
+
+{{/*
+The number of pods. With autoscaling it is the number there is: left out, the API server would take 1 for a field that Helm had
+given before. It is left out where it is not known (`helm template`, an installation), and where Helm applies on the server's
+side and the autoscaler has the field already: it keeps it then, and a number of before would be a conflict or a step back.
+*/}}
+{{- define "laravel.replicas" -}}
+{{- if not .Values.autoscaling.enabled }}{{ int .Values.replicaCount }}{{ else }}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (include "laravel.fullname" .) -}}
+{{- $applied := false -}}
+{{- $scaled := false -}}
+{{- range ($live.metadata).managedFields }}
+{{- if eq .operation "Apply" }}{{ $applied = or $applied (eq .manager "helm") }}{{ end -}}
+{{- if eq (.subresource | default "") "scale" }}{{ $scaled = or $scaled (hasKey (get .fieldsV1 "f:spec" | default dict) "f:replicas") }}{{ end -}}
+{{- end }}
+{{- if and $live (not (and $applied $scaled)) }}
+{{- max (int .Values.autoscaling.minReplicas) (min (int .Values.autoscaling.maxReplicas) (int $live.spec.replicas)) }}
+{{- end }}
+{{- end }}
 {{- end -}}

@@ -25,8 +25,9 @@ rollout:
 {{- $where := .Values.app.path -}}
 {{- $inits := list -}}
 {{- range .Values.app.caches }}
-{{- $name := regexReplaceAll "[^a-z0-9]+" . "-" | trimAll "-" -}}
-{{- $inits = append $inits (dict "name" $name "command" (append $artisan .) "workingDir" $where) -}}
+{{- $name := regexReplaceAll "[^a-z0-9]+" (lower .) "-" | trimAll "-" | trunc 63 | trimSuffix "-" -}}
+{{- $command := concat $artisan (regexSplit "\\s+" (trim .) -1) -}}
+{{- $inits = append $inits (dict "name" $name "command" $command "workingDir" $where) -}}
 {{- end }}
 {{- $inits = concat $inits .Values.extraInitProcesses -}}
 {{- if include "laravel.migrateInPod" . }}
@@ -95,11 +96,12 @@ processes:
 {{- with $queue.connection }}{{ $command = append $command . }}{{ end }}
 {{- $command = concat $command (list
       (printf "--queue=%s" (join "," $queue.queues)) (printf "--timeout=%s" $timeout) (printf "--tries=%d" (int $queue.tries))
-      (printf "--sleep=%v" $queue.sleep) (printf "--memory=%d" (int $queue.memory))) }}
-{{- if not (kindIs "invalid" $queue.backoff) }}
-{{- $each := kindIs "slice" $queue.backoff | ternary $queue.backoff (list $queue.backoff) }}
-{{- $command = append $command (printf "--backoff=%s" (join "," $each)) }}
+      (printf "--sleep=%s" (include "laravel.text" $queue.sleep)) (printf "--memory=%d" (int $queue.memory))) }}
+{{- $backoff := list }}
+{{- range kindIs "slice" $queue.backoff | ternary $queue.backoff (list $queue.backoff) }}
+{{- if not (kindIs "invalid" .) }}{{ $backoff = append $backoff (include "laravel.text" .) }}{{ end }}
 {{- end }}
+{{- with $backoff }}{{ $command = append $command (printf "--backoff=%s" (join "," .)) }}{{ end }}
 {{- if int $queue.maxJobs }}{{ $command = append $command (printf "--max-jobs=%d" (int $queue.maxJobs)) }}{{ end }}
 {{- if int $queue.maxTime }}{{ $command = append $command (printf "--max-time=%d" (int $queue.maxTime)) }}{{ end }}
   - name: queue-{{ $name }}
@@ -153,16 +155,33 @@ directories:
 {{- end }}
 {{- end -}}
 
-{{/* The spec of the migration's Job. */}}
+{{/* The spec of the migration's Job. An init process: a stop lets it end, where it would cut a process. */}}
 {{- define "laravel.migrateSpec" -}}
 terminationGracePeriodSeconds: {{ int .Values.gracePeriodSeconds }}
+{{- with .Values.logging }}
+logging: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "laravel.migrateSidecars" . | fromYamlArray }}
+sidecars: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- include "laravel.directories" . }}
-processes:
+initProcesses:
   - name: migrate
     command: {{ concat (list .Values.app.php "artisan" "migrate" "--force") .Values.migrate.args | toJson }}
     workingDir: {{ .Values.app.path | quote }}
-    traffic: Background
+    # Another attempt is the Job's.
     restartPolicy: Never
+{{- end -}}
+
+{{/* The sidecars of the Job, as a list. The Job ends when they do, so those that can be told to quit are told. */}}
+{{- define "laravel.migrateSidecars" -}}
+{{- $own := .Values.migrate.job.sidecars -}}
+{{- $made := list -}}
+{{- range kindIs "invalid" $own | ternary .Values.sidecars $own }}
+{{- $quits := or .preset .quitHttpPost | empty | not -}}
+{{- $made = append $made ($quits | ternary (merge (dict) . (dict "quit" "OnCompletion")) .) -}}
+{{- end }}
+{{- toYaml $made -}}
 {{- end -}}
 
 {{/* Whether the migration is an init process. Else it is a Job, if there is one at all. */}}

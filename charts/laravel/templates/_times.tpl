@@ -45,10 +45,13 @@ open: {{ $open }}
 {{- kindIs "invalid" (first .) | ternary (last .) (first .) | int -}}
 {{- end -}}
 
-{{/* How long hooks may take, one after the other. */}}
+{{/* How long hooks of a stop may take, one after the other: a sleep as long as it says, if it has no timeout. */}}
 {{- define "laravel.hooksMs" -}}
 {{- $all := 0 -}}
-{{- range . }}{{ $all = add $all (mul 1000 (.timeoutSeconds | default 5 | int)) }}{{ end -}}
+{{- range . }}
+{{- $sleep := (get . "sleep" | default dict).seconds -}}
+{{- $all = add $all (mul 1000 (include "laravel.or" (list .timeoutSeconds (include "laravel.or" (list $sleep 5))))) -}}
+{{- end -}}
 {{- $all -}}
 {{- end -}}
 
@@ -56,12 +59,12 @@ open: {{ $open }}
 {{- define "laravel.queues" -}}
 {{- range $name, $given := .Values.queues }}
 {{- $queue := dict
-      "enabled" true "connection" "" "queues" (list "default") "replicas" 1 "timeout" nil "tries" 3 "sleep" 3 "backoff" nil
+      "enabled" true "connection" "" "queues" (list $name) "replicas" 1 "timeout" nil "tries" 3 "sleep" 3 "backoff" nil
       "maxJobs" 0 "maxTime" 0 "memory" 128 "args" list }}
 {{- /* No merge: it would take 0 for nothing. */ -}}
 {{- range $key, $value := $given }}{{ $_ := set $queue $key $value }}{{ end }}
 {{- if and (kindIs "map" $given) $queue.enabled }}
-{{ $name }}: {{ toJson $queue }}
+{{ $name | quote }}: {{ toJson $queue }}
 {{- end }}
 {{- end }}
 {{- end -}}
