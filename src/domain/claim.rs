@@ -93,6 +93,7 @@ impl RunKey {
 
 impl RunKey {
     /// The same in one ProcessSet: one that is deleted and made again, with an empty database maybe, has done nothing yet.
+    #[must_use]
     pub fn in_set(&self, uid: &str) -> RunKey {
         let id = digest(["set", uid, &self.id].into_iter());
         let shown = if self.shown == self.id {

@@ -146,7 +146,7 @@ impl Fleet {
         self.updated += u32::from(pod.acted);
         self.reverted += u32::from(pod.reverted);
         self.refusing += u32::from(pod.refuses);
-        self.unsettled[bucket] += u32::from(!pod.refuses && !(pod.acted && pod.ready));
+        self.unsettled[bucket] += u32::from(!(pod.refuses || pod.acted && pod.ready));
         self.unready[bucket] += u32::from(pod.acted && !pod.ready);
     }
 
