@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from cluster import ROOT, is_ready, names, within
+from cluster import ROOT, is_ready, names, podinit_of, run, within
 
 CHART = ROOT / "charts/laravel"
 TRIAL = CHART / "ci/trial-values.yaml"
@@ -121,9 +121,12 @@ def test_another_pod_follows_a_holder_of_the_lease_that_dies(namespace, crds, ca
         return namespace.json("get", "lease", "shop-laravel-podinit")["spec"].get("holderIdentity")
 
     first = within(60, "a pod holds the Lease", holder)
+    pod = first.split(".")[0]
+    there = namespace.json("get", "pod", pod)
     began = time.monotonic()
-    # It has no time to give it up.
-    namespace.kubectl("delete", "pod", first.split(".")[0], "--grace-period=0", "--force")
+    # Frozen, it cannot give it up, whatever it is told before the kubelet kills it.
+    run("docker", "exec", there["spec"]["nodeName"], "kill", "-STOP", podinit_of(there))
+    namespace.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
     second = within(60, "another one holds it", lambda: (now := holder()) != first and now)
     with capsys.disabled():
         print(f"\nfrom the death of the Lease's holder to the next one: {time.monotonic() - began:.1f} s")
