@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The clients of tests/zero_loss for the Laravel example in a cluster: load.py ADDRESS
+"""The clients of tests/zero_loss for the Laravel example in a cluster: load.py ADDRESS [--no-jobs]
 
 Some make a new connection for each request, some keep theirs, one dispatches jobs. TERM ends them; then one line of JSON says
 what was sent and what failed. To be run where the address of a Service is reachable: in the network namespace of a node.
@@ -38,8 +38,10 @@ class Load(Clients):
             turn += 1
             self.dispatch(JOBS[turn % len(JOBS)])
 
-    def run(self):
-        work = [lambda: self.fresh(self.goes_on)] * FRESH + [lambda: self.kept(self.goes_on)] * KEPT + [self.dispatch_all]
+    def run(self, jobs):
+        work = [lambda: self.fresh(self.goes_on)] * FRESH + [lambda: self.kept(self.goes_on)] * KEPT
+        if jobs:
+            work.append(self.dispatch_all)
         threads = [threading.Thread(target=one) for one in work]
         for thread in threads:
             thread.start()
@@ -60,7 +62,7 @@ def main():
     host, _, port = sys.argv[1].partition(":")
     load = Load(host, int(port or 80))
     signal.signal(signal.SIGTERM, lambda *_: load.over.set())
-    load.run()
+    load.run(jobs=sys.argv[2:] != ["--no-jobs"])
     print(json.dumps(load.told()), flush=True)
 
 
