@@ -101,6 +101,7 @@ def load(worker):
             command = ["nsenter", f"--net=/proc/{worker}/ns/net", "python3", HERE / "load.py", address, *more]
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             started.append(self.process)
+            assert self.process.stdout.readline() == "begun\n", "the clients have not begun"
 
         def end(self):
             self.process.terminate()
