@@ -98,12 +98,12 @@ def test_a_process_set_reaches_running_pods(namespace, crds, capsys):
         print(f"\nfrom a changed ProcessSet to a new run in both pods: {took:.1f} s")
     assert took <= 2
     assert names(namespace.pods(APP)) == pods, "no pod was replaced"
-    reports = within(
-        20,
-        "both reports have it",
-        lambda: [one for one in namespace.json("get", "prep")["items"] if "queue-default" in json.dumps(one["status"])],
-    )
-    assert len(reports) == 2
+
+    def workers_ready():
+        processes = [one for report in namespace.json("get", "prep")["items"] for one in report["status"]["processes"]]
+        return [one["ready"] for one in processes if one["name"] == "queue-default"]
+
+    within(20, "both reports have it", lambda: workers_ready() == [2, 2])
 
     # Without its rights podinit goes on, and says what it misses.
     namespace.kubectl("delete", "rolebinding", "--all")
