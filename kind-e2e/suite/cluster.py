@@ -93,6 +93,33 @@ class Namespace:
         run("kubectl", "delete", "namespace", self.name, "--wait=false")
 
 
+def processes(pod):
+    """What runs of a pod, seen from its node: {pid there: command}, without the sandbox's own `pause`."""
+    script = (
+        'for group in $(grep -ls "$0" /proc/[0-9]*/cgroup); do '
+        'at=${group%/cgroup}; echo "${at#/proc/} $(tr "\\0" " " <"$at/cmdline")"; done 2>/dev/null; true'
+    )
+    # As systemd writes it in the names of its slices.
+    uid = pod["metadata"]["uid"].replace("-", "_")
+    lines = run("docker", "exec", pod["spec"]["nodeName"], "sh", "-c", script, uid).splitlines()
+    found = (line.strip().partition(" ") for line in lines)
+    return {pid: command for pid, _, command in found if command != "/pause"}
+
+
+def podinit_of(pod):
+    """Its pid there, once it is the only one."""
+    return within(20, "one podinit", lambda: only(pid for pid, command in processes(pod).items() if is_podinit(command)))
+
+
+def is_podinit(command):
+    return command.split(" ")[0].rpartition("/")[2] == "podinit"
+
+
+def only(found):
+    found = list(found)
+    return found[0] if len(found) == 1 else None
+
+
 def started(instance):
     """Whether a record says so."""
     return lambda line: line.get("instance") == instance and line.get("message") == "started"
@@ -115,6 +142,33 @@ def stop_of(terminated):
         raise Failed(f"no report of a stop: {terminated}")
     killed = re.findall(r"^(\S+): .*SIGKILL", message, re.MULTILINE)
     return float(used[1]) / (1000 if used[2] == "ms" else 1), killed
+
+
+class Log:
+    """Follows what a pod writes, to its end."""
+
+    def __init__(self, namespace, pod):
+        self.records = []
+        self.process = subprocess.Popen(
+            ["kubectl", "--namespace", namespace.name, "logs", "--follow", pod], stdout=subprocess.PIPE, text=True
+        )
+        threading.Thread(target=self.follow, daemon=True).start()
+
+    def follow(self):
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                self.records.append(json.loads(line))
+
+    def wait_line(self, seconds, what, holds):
+        return within(seconds, what, lambda: next(filter(holds, list(self.records)), None))
+
+    def __enter__(self):
+        within(20, "the log is followed", lambda: self.records)
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
 
 
 class Watch:

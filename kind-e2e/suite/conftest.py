@@ -93,14 +93,15 @@ def shared(namespace):
 
 @pytest.fixture
 def load(worker):
-    """Starts clients for an address; `end()` of what it gives ends them and says what they saw."""
+    """Starts clients for an address (and what else load.py takes); `end()` of what it gives ends them and says what they saw."""
     started = []
 
     class Clients:
-        def __init__(self, address):
-            command = ["nsenter", f"--net=/proc/{worker}/ns/net", "python3", HERE / "load.py", address]
+        def __init__(self, address, *more):
+            command = ["nsenter", f"--net=/proc/{worker}/ns/net", "python3", HERE / "load.py", address, *more]
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             started.append(self.process)
+            assert self.process.stdout.readline() == "begun\n", "the clients have not begun"
 
         def end(self):
             self.process.terminate()

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""The clients of tests/zero_loss for the Laravel example in a cluster: load.py ADDRESS
+"""The clients of tests/zero_loss for the Laravel example in a cluster: load.py ADDRESS [--no-jobs]
 
-Some make a new connection for each request, some keep theirs, one dispatches jobs. TERM ends them; then one line of JSON says
-what was sent and what failed. To be run where the address of a Service is reachable: in the network namespace of a node.
+Some make a new connection for each request, some keep theirs, one dispatches jobs. They begin when the address takes
+connections, which a line says. TERM ends them; then one line of JSON says what was sent and what failed. To be run where the
+address of a Service is reachable: in the network namespace of a node.
 """
 
 import json
 import random
 import signal
+import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -38,8 +41,10 @@ class Load(Clients):
             turn += 1
             self.dispatch(JOBS[turn % len(JOBS)])
 
-    def run(self):
-        work = [lambda: self.fresh(self.goes_on)] * FRESH + [lambda: self.kept(self.goes_on)] * KEPT + [self.dispatch_all]
+    def run(self, jobs):
+        work = [lambda: self.fresh(self.goes_on)] * FRESH + [lambda: self.kept(self.goes_on)] * KEPT
+        if jobs:
+            work.append(self.dispatch_all)
         threads = [threading.Thread(target=one) for one in work]
         for thread in threads:
             thread.start()
@@ -56,11 +61,26 @@ class Load(Clients):
         }
 
 
+def wait_open(address, seconds):
+    """Pods are ready a moment before the proxy of the node knows of them."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(address, timeout=seconds).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                sys.exit(f"{address} takes no connections within {seconds} s: {error}")
+            time.sleep(0.1)
+
+
 def main():
     host, _, port = sys.argv[1].partition(":")
     load = Load(host, int(port or 80))
     signal.signal(signal.SIGTERM, lambda *_: load.over.set())
-    load.run()
+    wait_open(load.address, 30)
+    print("begun", flush=True)
+    load.run(jobs=sys.argv[2:] != ["--no-jobs"])
     print(json.dumps(load.told()), flush=True)
 
 

@@ -1,129 +1,87 @@
 """A pod is gone inside its grace, by its own exit, whenever it is deleted; and what else ends a container."""
 
 import json
-import time
+import re
 
 import pytest
 
-from cluster import Failed, Watch, started, stop_of, within
-
-DEFAULT_GRACE = 10
-# What the kubelet and kubectl need after podinit has ended, until they have seen it. The exit code tells who ended the container.
-SEEN = 1.5
-
-
-def pod(name, spec, grace=DEFAULT_GRACE, **more):
-    """A pod of podinit on Debian with this ProcessSet's spec; `more` is laid over the pod's spec."""
-    container = {
-        "name": "main",
-        "image": "podinit-debian:dev",
-        "imagePullPolicy": "Never",
-        "args": ["-f", "/etc/podinit/processset.yaml"],
-        "env": [{"name": "PODINIT_TERMINATION_GRACE_PERIOD_SECONDS", "value": str(grace)}],
-        "startupProbe": {"httpGet": {"path": "/startupz", "port": 9480}, "periodSeconds": 1, "failureThreshold": 60},
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 9480}, "periodSeconds": 1, "failureThreshold": 1},
-        "livenessProbe": {"httpGet": {"path": "/livez", "port": 9480}, "periodSeconds": 1},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "spec", "mountPath": "/etc/podinit"}, {"name": "tmp", "mountPath": "/tmp"}],
-    }
-    container.update(more.pop("container", {}))
-    return {
-        "apiVersion": "v1",
-        "kind": "List",
-        "items": [
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {"name": name},
-                "data": {"processset.yaml": header(name) + spec},
-            },
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": name, "labels": {"app": name}},
-                "spec": {
-                    "terminationGracePeriodSeconds": grace,
-                    "automountServiceAccountToken": False,
-                    "restartPolicy": "Always",
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": 65534,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    "containers": [container, *more.pop("beside", [])],
-                    "volumes": [{"name": "spec", "configMap": {"name": name}}, {"name": "tmp", "emptyDir": {}}],
-                    **more,
-                },
-            },
-        ],
-    }
-
-
-def header(name):
-    return f"apiVersion: podinit.dev/v1alpha1\nkind: ProcessSet\nmetadata: {{name: {name}}}\nspec:\n"
-
-
-WEB = """\
-  shutdown: {drain: 3s}
-  processes:
-    - {name: web, command: [sleep, infinity]}
-    - {name: queue, command: [sleep, infinity], traffic: Background, dependsOn: [{name: web}]}
-"""
-IN_INIT = WEB + "  initProcesses: [{name: migrate, command: [sleep, '60']}]\n"
-STARTING = WEB.replace("[sleep, infinity]}", "[sleep, infinity], startupProbe: {exec: {command: ['false']}, failureThreshold: 99}}", 1)
-# It ends neither by itself nor by SIGTERM.
-STUBBORN = "  shutdown: {drain: 0s}\n  processes: [{name: deaf, command: [sh, -c, 'trap \"\" TERM; while :; do sleep 1; done']}]\n"
-
-
-def delete(namespace, name, *args):
-    """Deletes a pod: (seconds until it was gone, what the kubelet said of the end of each container)."""
-    watch = Watch(namespace, f"app={name}").begun()
-    began = time.monotonic()
-    namespace.kubectl("delete", "pod", name, *args, timeout=90)
-    took = time.monotonic() - began
-    # The watch may be told a moment after the command is.
-    ended = within(5, "the end of the pod is seen", watch.ended)
-    watch.stop()
-    return took, {container: end for _, container, end in ended}
-
-
-def said(message):
-    return lambda line: line.get("source") == "podinit" and line.get("message", "").startswith(message)
-
-
-@pytest.mark.parametrize(
-    "spec, phase",
-    [(IN_INIT, "migrate"), (STARTING, "web-0"), (WEB, None)],
-    ids=["in an init process", "starting", "ready"],
+from cluster import ROOT, Failed, Log, Watch, is_ready, podinit_of, processes, stop_of, within
+from pods import (
+    DEFAULT_GRACE,
+    IN_INIT,
+    SEEN,
+    STARTING,
+    STUBBORN,
+    WEB,
+    container_of,
+    delete,
+    header,
+    pod,
+    sidecar,
+    wait_restarted,
 )
-def test_a_pod_is_gone_in_time_in_every_phase(namespace, spec, phase):
+
+
+def in_init(namespace):
+    namespace.wait_started("shop", "migrate")
+
+
+def starting(namespace):
+    namespace.wait_started("shop", "web-0")
+
+
+def ready(namespace):
+    namespace.wait_ready("shop")
+
+
+def draining(namespace):
+    """It was deleted once already, and the kubelet has seen that it is unready now."""
+    namespace.wait_ready("shop")
+    namespace.kubectl("delete", "pod", "shop", "--wait=false")
+    namespace.kubectl("wait", "--for=condition=Ready=false", "pod/shop", "--timeout=30s")
+
+
+# What the termination message says shows which phase it was: what was stopped, and whether there was a drain.
+@pytest.mark.parametrize(
+    "spec, phase, code, stopped",
+    [
+        (IN_INIT, in_init, 143, ["migrate"]),
+        (STARTING, starting, 0, ["drain", "web-0"]),
+        (WEB, ready, 0, ["drain", "web-0", "queue-0"]),
+        (WEB.replace("drain: 3s", "drain: 6s"), draining, 0, ["drain", "web-0", "queue-0"]),
+    ],
+    ids=["in an init process", "starting", "ready", "draining"],
+)
+def test_a_pod_is_gone_in_time_in_every_phase(namespace, spec, phase, code, stopped):
     namespace.apply(pod("shop", spec))
-    if phase:
-        namespace.wait_started("shop", phase)
-    else:
-        namespace.wait_ready("shop")
+    phase(namespace)
+    assert is_ready(namespace.json("get", "pod", "shop")) == (phase is ready)
     took, ends = delete(namespace, "shop")
     terminated = ends["main"]
     assert took <= DEFAULT_GRACE + SEEN, took
-    assert terminated["exitCode"] in (0, 143), terminated
+    assert terminated["exitCode"] == code, terminated
+    assert re.findall(r"^(drain|\w+(?:-\d)?): ", terminated["message"], re.MULTILINE) == stopped
     used, killed = stop_of(terminated)
     assert used < DEFAULT_GRACE
     assert killed == []
 
 
-def test_a_second_delete_while_it_drains_shortens_nothing_that_is_done(namespace):
-    namespace.apply(pod("shop", WEB))
-    namespace.wait_ready("shop")
-    namespace.kubectl("delete", "pod", "shop", "--wait=false")
-    namespace.wait_line("shop", 10, "the stop has begun", said("stopping on"))
-    took, ends = delete(namespace, "shop")
-    terminated = ends["main"]
-    assert took <= DEFAULT_GRACE + SEEN, took
-    assert terminated["exitCode"] == 0, terminated
+def test_kubectl_describe_tells_how_a_pod_has_stopped(namespace):
+    """A finalizer keeps the pod, so that there is something to describe once its container has ended."""
+    made = pod("shop", WEB)
+    made["items"][1]["metadata"]["finalizers"] = ["podinit.dev/check"]
+    namespace.apply(made)
+    try:
+        namespace.wait_ready("shop")
+        namespace.kubectl("delete", "pod", "shop", "--wait=false")
+        within(30, "its end", lambda: container_of(namespace, "shop")["state"]["terminated"])
+        told = namespace.kubectl("describe", "pod", "shop")
+    finally:
+        namespace.kubectl("patch", "pod", "shop", "--type=merge", "--patch", '{"metadata": {"finalizers": null}}')
+    state = told[told.index("State:") : told.index("Exit Code:")]
+    assert re.search(r"State: +Terminated\n +Reason: +Completed\n +Message: +exit code 0: stopped by SIGTERM\n", state), told
+    assert re.search(r"^ *used 3\.\ds of 8\.0s \(grace 10\.0s from PODINIT_\w+\)$", state, re.MULTILINE), told
+    assert re.search(r"^ *web-0: asked 3\.\ds, SIGTERM 3\.\ds, exited ", state, re.MULTILINE), told
 
 
 def test_what_ignores_its_stop_is_killed_by_podinit_and_not_by_the_kubelet(namespace):
@@ -145,12 +103,49 @@ def test_a_longer_grace_than_the_specs_is_not_used(namespace):
     assert terminated["exitCode"] == 124, terminated
 
 
-def test_a_grace_of_nothing(namespace):
-    namespace.apply(pod("shop", STUBBORN))
+def test_a_shorter_grace_is_the_kubelets_to_enforce(namespace):
+    """podinit may not read its own Pod, so it does not know of it."""
+    namespace.apply(pod("shop", STUBBORN, grace=30))
     namespace.wait_ready("shop")
-    began = time.monotonic()
+    took, ends = delete(namespace, "shop", "--grace-period=4")
+    assert 4 <= took <= 4 + SEEN, took
+    assert ends["main"]["exitCode"] == 137, ends
+
+
+def test_a_shorter_grace_is_kept_where_podinit_may_read_its_pod(namespace, crds):
+    """With the rights of the example, so in a pod that follows a ProcessSet."""
+    namespace.apply((ROOT / "examples/rbac.yaml").read_text())
+    namespace.apply(header("shop") + STUBBORN)
+    made = pod(
+        "shop",
+        STUBBORN,
+        grace=30,
+        serviceAccountName="shop",
+        automountServiceAccountToken=True,
+        container={"args": ["--processset", "shop"]},
+    )
+    namespace.apply(made)
+    namespace.wait_ready("shop")
+    with Log(namespace, "shop") as log:
+        took, ends = delete(namespace, "shop", "--grace-period=6")
+        report = log.wait_line(5, "the report", lambda line: "report" in line)["report"]
+    terminated = ends["main"]
+    assert took <= 6 + SEEN, took
+    assert terminated["exitCode"] == 124, terminated
+    assert stop_of(terminated)[1] == ["deaf-0"]
+    assert report["deadlineSource"] == "metadata.deletionTimestamp", report
+    assert report["graceSource"] == "PODINIT_TERMINATION_GRACE_PERIOD_SECONDS", report
+    assert report["usedSeconds"] < 6, report
+
+
+def test_a_grace_of_nothing_leaves_nothing(namespace):
+    """The kubelet gives 2 s then, and podinit does not know of it."""
+    namespace.apply(pod("shop", STUBBORN, grace=60))
+    namespace.wait_ready("shop")
+    there = namespace.json("get", "pod", "shop")
+    assert podinit_of(there)
     namespace.kubectl("delete", "pod", "shop", "--grace-period=0", "--force")
-    assert time.monotonic() - began < DEFAULT_GRACE
+    within(10, "none of its processes is on the node", lambda: not processes(there))
 
 
 def test_a_liveness_probe_of_the_kubelet_restarts_the_container(namespace):
@@ -160,36 +155,9 @@ def test_a_liveness_probe_of_the_kubelet_restarts_the_container(namespace):
     namespace.apply(pod("shop", spec, container={"livenessProbe": alive}))
     namespace.wait_ready("shop")
     namespace.kubectl("exec", "shop", "--", "rm", "/tmp/alive")
-    (status,) = within(
-        40,
-        "the container was restarted",
-        lambda: [one for one in namespace.json("get", "pod", "shop")["status"]["containerStatuses"] if one["restartCount"] == 1],
-    )
-    assert status["lastState"]["terminated"]["exitCode"] == 0, status
-    namespace.wait_ready("shop")
-
-
-def test_a_process_that_is_killed_is_restarted_alone(namespace):
-    """As the kernel does it when memory is short."""
-    namespace.apply(pod("shop", WEB))
-    namespace.wait_ready("shop")
-    line = namespace.wait_started("shop", "web-0", 10)
-    namespace.kubectl("exec", "shop", "--", "sh", "-c", f"kill -9 {line['pid']}")
-    within(20, "another run", lambda: sum(map(started("web-0"), namespace.lines("shop"))) == 2)
-    namespace.wait_ready("shop")
-    status = namespace.json("get", "pod", "shop")["status"]["containerStatuses"][0]
-    assert status["restartCount"] == 0
-
-
-def sidecar(script, **more):
-    return {
-        "name": "proxy",
-        "image": "podinit-debian:dev",
-        "imagePullPolicy": "Never",
-        "command": ["sh", "-c", script],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        **more,
-    }
+    terminated = wait_restarted(namespace, "shop")
+    assert terminated["exitCode"] == 0, terminated
+    assert stop_of(terminated)[1] == []
 
 
 def test_a_native_sidecar_lives_longer_than_podinit(namespace):
@@ -202,10 +170,19 @@ def test_a_native_sidecar_lives_longer_than_podinit(namespace):
 
 
 def test_shared_process_namespaces_are_no_danger(namespace):
-    """podinit is not process 1 then, and ends only what is its own."""
+    """podinit is not process 1 then, and ends only what is its own: as it is told to by a neighbour, then with the pod."""
     neighbour = sidecar("exec sleep infinity")
     namespace.apply(pod("shop", WEB, shareProcessNamespace=True, beside=[neighbour]))
     namespace.wait_ready("shop")
+    there = namespace.json("get", "pod", "shop")
+    before = [pid for pid, command in processes(there).items() if command == "sleep infinity"]
+    assert len(before) == 3, "the neighbour, web and queue"
+    kill = "for one in /proc/[0-9]*; do grep -qs '^podinit$' $one/comm && kill ${one#/proc/}; done; true"
+    namespace.kubectl("exec", "shop", "--container=proxy", "--", "sh", "-c", kill)
+    terminated = wait_restarted(namespace, "shop")
+    assert terminated["exitCode"] == 0, terminated
+    assert container_of(namespace, "shop", "proxy")["restartCount"] == 0
+    assert len(set(before) & set(processes(there))) == 1, "only the neighbour's process is still there"
     took, ends = delete(namespace, "shop")
     assert ends["main"]["exitCode"] == 0, ends
     assert took <= DEFAULT_GRACE + SEEN, took
@@ -222,6 +199,7 @@ def test_an_eviction_is_a_stop_as_any_other(namespace):
     ((_, _, terminated),) = within(20, "the pod is gone", watch.ended)
     watch.stop()
     assert terminated["exitCode"] == 0, terminated
+    assert stop_of(terminated)[1] == []
 
 
 def test_a_job_with_a_sidecar_of_the_old_kind_completes(namespace):
