@@ -47,8 +47,6 @@ pub enum News {
     Found(Object),
     /// There is none, or it cannot be read; in words.
     Nothing(String),
-    /// The pod is under this version, and not proved to be ready under it.
-    Begun(ObjectVersion),
     /// The pod was ready under this version.
     Good(ObjectVersion),
 }

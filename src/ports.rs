@@ -113,6 +113,12 @@ impl Object {
 pub trait Specs {
     /// Looks whether the spec has changed. Does not wait; what is found comes as an event.
     fn reload(&mut self);
+
+    /// Notes that this version is tried out. Does not wait.
+    fn try_out(&mut self, version: ObjectVersion);
+
+    /// Looks no more. Does not wait.
+    fn unfollow(&mut self);
 }
 
 /// Something that people are told who look after the pod, by an Event of Kubernetes.

@@ -81,7 +81,6 @@ pub(super) fn wire<L: Logs + Send + Sync + 'static>(
         news: Box::new(move |news| match news {
             News::Found(object) => found.found(object),
             News::Nothing(why) => found.nothing(why),
-            News::Begun(version) => found.begun(version),
             News::Good(version) => found.good(version),
         }),
         notices: (teller.clone(), queue.into()),

@@ -46,12 +46,14 @@ pub(super) struct Orders {
 enum Order {
     /// Look whether the spec has changed.
     Reload,
+    /// Look no more.
+    Unfollow,
     /// This is in the API server now.
     Found(Object),
     /// This is why the API server gives nothing.
     Nothing(String),
-    /// The pod is under this version, which has not proved itself.
-    Begun(ObjectVersion),
+    /// The pod takes this version, which has not proved itself.
+    TryOut(ObjectVersion),
     /// The pod was ready under this version.
     Good(ObjectVersion),
 }
@@ -59,6 +61,10 @@ enum Order {
 impl Orders {
     pub(super) fn reload(&self) {
         self.give(Order::Reload);
+    }
+
+    pub(super) fn unfollow(&self) {
+        self.give(Order::Unfollow);
     }
 
     /// A version of the ProcessSet was read.
@@ -71,9 +77,9 @@ impl Orders {
         self.give(Order::Nothing(why));
     }
 
-    /// A version is in force.
-    pub(super) fn begun(&self, version: ObjectVersion) {
-        self.give(Order::Begun(version));
+    /// A version is tried out.
+    pub(super) fn try_out(&self, version: ObjectVersion) {
+        self.give(Order::TryOut(version));
     }
 
     /// A version has proved itself.
@@ -207,6 +213,7 @@ impl<L: Logs> Loader<L> {
                 };
                 match taken {
                     Ok(plan) => {
+                        self.note(&object.version);
                         self.candidates.push(object);
                         self.prepare(&plan)?;
                         return Ok(plan);
@@ -266,7 +273,7 @@ impl<L: Logs> Loader<L> {
             match self.orders.queue.recv_timeout(left) {
                 Ok(Order::Found(object)) => return Ok(object),
                 Ok(Order::Nothing(told)) => why = told,
-                Ok(Order::Reload | Order::Begun(_) | Order::Good(_)) => {}
+                Ok(Order::Reload | Order::Unfollow | Order::TryOut(_) | Order::Good(_)) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Err(why),
             }
         }
@@ -310,13 +317,15 @@ impl<L: Logs> Loader<L> {
                         look = true;
                         asked = true;
                     }
+                    // The kernel may take 20 ms to give watches back: the end of podinit need not wait for it.
+                    Order::Unfollow => return,
                     Order::Found(object) => {
                         if !self.change_to(Document::Object(object)) {
                             return;
                         }
                     }
                     Order::Nothing(_) => {}
-                    Order::Begun(version) => self.note(&version),
+                    Order::TryOut(version) => self.note(&version),
                     Order::Good(version) => self.keep(&version),
                 }
             }

@@ -9,7 +9,7 @@ use super::claims::Claims;
 use super::loader::Orders;
 use crate::cluster::Teller;
 use crate::domain::id::RunId;
-use crate::domain::plan::{Once, Request};
+use crate::domain::plan::{ObjectVersion, Once, Request};
 use crate::ports::{self, Message, Notice, Notices, Requests, Specs, StateFiles};
 use crate::probe;
 use crate::state::State;
@@ -56,6 +56,18 @@ impl Specs for Outside {
     fn reload(&mut self) {
         if let Some(specs) = &self.specs {
             specs.reload();
+        }
+    }
+
+    fn try_out(&mut self, version: ObjectVersion) {
+        if let Some(specs) = &self.specs {
+            specs.try_out(version);
+        }
+    }
+
+    fn unfollow(&mut self) {
+        if let Some(specs) = &self.specs {
+            specs.unfollow();
         }
     }
 }

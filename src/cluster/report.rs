@@ -79,23 +79,18 @@ pub(super) async fn keep(
     }
 }
 
-/// Tells at once under which version the pod is, and whether that has proved itself; needs no API server.
+/// Tells at once which version has proved itself; needs no API server.
 pub(super) async fn proofs(wiring: &Wiring) {
     let mut snapshots = wiring.snapshots.clone();
     let mut last = None;
     loop {
-        let now = {
-            let snapshot = snapshots.borrow_and_update();
-            let version = snapshot.spec.origin.object.clone();
-            version.map(|version| (version, snapshot.spec.good))
+        let good = {
+            let spec = &snapshots.borrow_and_update().spec;
+            spec.origin.object.clone().filter(|_| spec.good)
         };
-        if let Some((version, good)) = now.clone().filter(|_| now != last) {
-            (wiring.news)(if good {
-                News::Good(version)
-            } else {
-                News::Begun(version)
-            });
-            last = now;
+        if let Some(version) = good.clone().filter(|_| good != last) {
+            (wiring.news)(News::Good(version));
+            last = good;
         }
         if snapshots.changed().await.is_err() {
             return;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::{Label, RunId};
-use super::plan::{Launch, LogRule, Once, Output, Request, SignalTarget};
+use super::plan::{Launch, LogRule, ObjectVersion, Once, Output, Request, SignalTarget};
 use super::signal::Signal;
 use super::system::Outcome;
 
@@ -84,6 +84,13 @@ pub enum Effect {
     },
     /// Look whether the spec has changed. Answered by `Changed` or `ChangeRefused` if it has.
     Reload,
+    /// The pod takes its turn with this version, which may end podinit itself.
+    TryOut {
+        /// Which.
+        object: ObjectVersion,
+    },
+    /// A stop has begun: nobody need look at the spec any more.
+    Unfollow,
     /// Write a file of the state directory, replacing it at once as a whole. Not answered: where there is no such
     /// directory there is no such file.
     WriteState {

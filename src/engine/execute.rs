@@ -125,6 +125,14 @@ impl<C: Children, L: Logs, O: Outside> Executor<C, L, O> {
                 self.outside.reload();
                 Executed::Started
             }
+            Effect::TryOut { object } => {
+                self.outside.try_out(object);
+                Executed::Started
+            }
+            Effect::Unfollow => {
+                self.outside.unfollow();
+                Executed::Started
+            }
             Effect::WriteState { name, content } => {
                 self.outside.write(name, content);
                 Executed::Started

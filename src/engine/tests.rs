@@ -17,7 +17,8 @@ use crate::domain::exit::{Exit, SpawnFailure, SpawnStep, Usage};
 use crate::domain::fact::Fact;
 use crate::domain::id::{Label, RunId};
 use crate::domain::plan::{
-    GraceSource, Launch, LogRule, Once, Origin, Plan, ProbeKind, Request, SignalTarget, Traffic,
+    GraceSource, Launch, LogRule, ObjectVersion, Once, Origin, Plan, ProbeKind, Request,
+    SignalTarget, Traffic,
 };
 use crate::domain::process::phase::RunEnd;
 use crate::domain::shutdown::report::{DrainReport, HookReport, InstanceReport, StopReport};
@@ -157,6 +158,8 @@ impl Notices for Nothing {
 
 impl Specs for Nothing {
     fn reload(&mut self) {}
+    fn try_out(&mut self, _: ObjectVersion) {}
+    fn unfollow(&mut self) {}
 }
 
 thread_local! {

@@ -170,6 +170,9 @@ impl System {
 
     fn take_turn(&mut self, plan: Arc<Plan>, diff: &Diff, now: Now) {
         self.changes.progress_until = now.mono + plan.rollout.progress_deadline;
+        if let Some(object) = plan.origin.object.clone() {
+            self.shared.outbox.effects.push(Effect::TryOut { object });
+        }
         self.apply(plan, diff, now);
     }
 

@@ -183,6 +183,7 @@ impl System {
         }
         self.cut_set_hook(now);
         self.stage = Stage::Stopping;
+        self.shared.outbox.effects.push(Effect::Unfollow);
         self.cut_sidecars(now);
         self.view.mark_all();
         let plan = self.plan.clone();

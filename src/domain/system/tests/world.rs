@@ -351,7 +351,10 @@ impl World {
                 target,
             } => self.deliver(run, signal, target),
             Effect::Request { run, request, .. } => self.answer(run, &request),
-            Effect::ListenNotify { .. } | Effect::Reload => {}
+            Effect::ListenNotify { .. }
+            | Effect::Reload
+            | Effect::TryOut { .. }
+            | Effect::Unfollow => {}
             Effect::Claim { run, once } => self.claimed(run, &once),
             Effect::ClaimEnded { run, success } => self.claim_over(run, Some(success)),
             Effect::Withdraw { run } => self.claim_over(run, None),
