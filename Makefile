@@ -149,3 +149,4 @@ ci: ## all that continuous integration checks
 	$(MAKE) test
 	$(MAKE) test-charts
 	$(MAKE) demo
+	$(MAKE) e2e

@@ -1,5 +1,6 @@
 //! What is wrong with the API server, or with our rights there, in words; each said once.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -123,22 +124,50 @@ fn whole(error: &dyn std::error::Error) -> String {
 
 /// Says each trouble once, and says when it is over. A missing right is the same one, whatever the object was called.
 #[derive(Debug, Default)]
-pub(super) struct Told(Option<String>);
+pub(super) struct Told(VecDeque<String>);
+
+/// So many different ones are remembered: two that take turns are told once each.
+const REMEMBERED: usize = 8;
 
 impl Told {
     /// True if this one is news.
     pub(super) fn is_news(&mut self, trouble: &Trouble) -> bool {
         let (_, right) =
             (trouble.what.split_once(" is forbidden: ")).unwrap_or(("", &trouble.what));
-        let news = self.0.as_deref() != Some(right);
+        let news = self.0.iter().all(|told| told != right);
         if news {
-            self.0 = Some(right.to_owned());
+            self.0.truncate(REMEMBERED - 1);
+            self.0.push_front(right.to_owned());
         }
         news
     }
 
     /// True if there was one.
     pub(super) fn over(&mut self) -> bool {
-        self.0.take().is_some()
+        let was = !self.0.is_empty();
+        self.0.clear();
+        was
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trouble_is_told_once_until_it_is_over() {
+        let mut told = Told::default();
+        let (a, b) = (
+            Trouble::other("a".to_owned()),
+            Trouble::other("b".to_owned()),
+        );
+        assert!(told.is_news(&a) && told.is_news(&b));
+        assert!(!told.is_news(&a) && !told.is_news(&b), "they take turns");
+        assert!(told.over() && !told.over());
+        assert!(told.is_news(&a));
+        for n in 0..REMEMBERED {
+            assert!(told.is_news(&Trouble::other(n.to_string())));
+        }
+        assert!(told.is_news(&a), "long ago");
     }
 }
