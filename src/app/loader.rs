@@ -135,6 +135,7 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
                 print: 0,
                 candidates: Vec::new(),
                 kept: None,
+                left: false,
             };
             let began = catch_unwind(AssertUnwindSafe(|| loader.begin()));
             let event = began.unwrap_or_else(|_| {
@@ -168,6 +169,8 @@ struct Loader<L> {
     candidates: Vec<Object>,
     /// The version that is kept as the last good one.
     kept: Option<ObjectVersion>,
+    /// A stop has begun.
+    left: bool,
 }
 
 impl<L: Logs> Loader<L> {
@@ -313,12 +316,16 @@ impl<L: Logs> Loader<L> {
             let mut asked = false;
             while let Ok(order) = self.orders.queue.try_recv() {
                 match order {
+                    // Nobody takes a change any more.
+                    Order::Reload | Order::Found(_) if self.left => {}
                     Order::Reload => {
                         look = true;
                         asked = true;
                     }
-                    // The kernel may take 20 ms to give watches back: the end of podinit need not wait for it.
-                    Order::Unfollow => return,
+                    Order::Unfollow => {
+                        self.left = true;
+                        self.watch.leave();
+                    }
                     Order::Found(object) => {
                         if !self.change_to(Document::Object(object)) {
                             return;

@@ -23,6 +23,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
+mod garbage;
+
 /// So long nothing must happen before it is worth a look.
 const QUIET: Duration = Duration::from_millis(500);
 /// But no longer than this after the first event.
@@ -133,6 +135,14 @@ impl Watch {
         }
         self.inotify = Some(inotify);
         Ok(())
+    }
+
+    /// Watches nothing any more, at once.
+    pub fn leave(&mut self) {
+        if let Some(inotify) = self.inotify.take() {
+            // Else it has taken its time.
+            let _ = garbage::leave(inotify);
+        }
     }
 
     /// False: some of it is gone meanwhile.
