@@ -89,6 +89,11 @@ pub(super) async fn lead(
     wiring: &Wiring,
 ) {
     let Some(pod) = &me.pod else { return };
+    let mut first = seen.clone();
+    // A set that is not there needs no holder.
+    if first.wait_for(|seen| seen.version.is_some()).await.is_err() {
+        return;
+    }
     let name = &wiring.name;
     let place = Place {
         namespace: name.namespace.clone(),

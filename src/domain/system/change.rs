@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::board::{Board, Summary};
 use super::context::Timer;
@@ -23,6 +24,9 @@ use crate::domain::snapshot::SpecView;
 use crate::domain::time::{Human, Mono, Now};
 
 mod roll;
+
+/// So long a pod has to be ready before a spec is a good one: what ends at once is no proof.
+const PROOF: Duration = Duration::from_secs(1);
 
 /// What is known about newer specs.
 #[derive(Debug)]
@@ -43,8 +47,10 @@ pub(super) struct Changes {
     touched: Vec<Arc<str>>,
     /// And those whose probes it changed.
     probed: Vec<Arc<str>>,
-    /// The pod was ready under the spec in force.
+    /// The pod was ready under the spec in force, for [`PROOF`].
     is_proven: bool,
+    /// It is ready, and will have been for so long then.
+    proven_at: Mono,
     /// By then the pod must be ready under the spec in force.
     progress_until: Mono,
     armed: Mono,
@@ -72,6 +78,7 @@ impl Default for Changes {
             touched: Vec::new(),
             probed: Vec::new(),
             is_proven: false,
+            proven_at: Mono::NEVER,
             progress_until: Mono::NEVER,
             armed: Mono::NEVER,
         }
@@ -188,7 +195,8 @@ impl System {
     /// Time has passed: the drain of a change is over, or the pod had its time to become ready.
     pub(super) fn change_tick(&mut self, now: Now) {
         self.changes.armed = Mono::NEVER;
-        if self.stage == Stage::Main && self.changes.progress_until <= now.mono {
+        let proving = self.changes.proven_at != Mono::NEVER;
+        if self.stage == Stage::Main && !proving && self.changes.progress_until <= now.mono {
             self.revert(now);
         }
         self.arm_change(now);
@@ -252,6 +260,7 @@ impl System {
         }
         self.changes.written = Some(plan);
         self.changes.is_proven = false;
+        self.changes.proven_at = Mono::NEVER;
         self.follow(&current, diff, &news, now);
         self.arm_change(now);
     }
@@ -396,13 +405,16 @@ impl System {
     }
 
     fn arm_change(&mut self, now: Now) {
-        let drained = (self.changes.work.as_ref()).and_then(|work| work.drained_at);
-        let drained = drained.filter(|at| *at > now.mono);
-        let next = self
-            .changes
-            .progress_until
-            .min(drained.unwrap_or(Mono::NEVER));
-        self.shared.rearm(Timer::Change, self.changes.armed, next);
+        let changes = &self.changes;
+        let drained = changes.work.as_ref().and_then(|work| work.drained_at);
+        let later = |at: Option<Mono>| at.filter(|at| *at > now.mono).unwrap_or(Mono::NEVER);
+        // A pod that is proving itself is not taken back.
+        let limit = match changes.proven_at {
+            Mono::NEVER => changes.progress_until,
+            proven_at => later(Some(proven_at)),
+        };
+        let next = limit.min(later(drained));
+        self.shared.rearm(Timer::Change, changes.armed, next);
         self.changes.armed = next;
     }
 

@@ -2,6 +2,7 @@
 //! stopped only once the pod was unready for the time of the drain, unless an instance in excess has taken over.
 
 use super::super::{Stage, System};
+use super::PROOF;
 use crate::domain::fact::Fact;
 use crate::domain::id::ProcessId;
 use crate::domain::plan::diff::serves;
@@ -97,7 +98,17 @@ impl System {
         if !asked || self.changes.is_proven || self.stage != Stage::Main {
             return;
         }
-        if self.pod_is_ready() && self.touched_are_up() {
+        let known = self.changes.proven_at;
+        if !(self.pod_is_ready() && self.touched_are_up()) {
+            self.changes.proven_at = Mono::NEVER;
+            if known != Mono::NEVER {
+                self.arm_change(now);
+            }
+        } else if known == Mono::NEVER {
+            self.changes.proven_at = now.mono + PROOF;
+            self.arm_change(now);
+        } else if known <= now.mono {
+            self.changes.proven_at = Mono::NEVER;
             self.changes.is_proven = true;
             self.view.mark_all();
             self.changes.good.clone_from(&self.changes.written);
