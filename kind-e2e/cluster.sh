@@ -1,8 +1,10 @@
 # What up, down, load and run share: which Docker, which cluster, where its kubeconfig is. To be sourced.
 # shellcheck shell=bash
-cluster=podinit
+cluster=podinit-e2e
 cache=${PODINIT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/podinit}
-export KUBECONFIG=$cache/kind-$cluster/kubeconfig
+# What is ours alone: the kubeconfig, and which cluster we made.
+folder=$cache/kind-$cluster
+export KUBECONFIG=$folder/kubeconfig
 # A dockerd apart from the one that the tests of images start and stop.
 export PODINIT_DOCKERD=${PODINIT_DOCKERD:-podinit-kind}
 # kind itself writes to a terminal with colours and a spinner; what it says is for a log here.
@@ -41,6 +43,23 @@ enter() {
 kind_() { in_docker_net kind "$@"; }
 kubectl_() { in_docker_net kubectl "$@"; }
 exists() { kind_ get clusters 2>/dev/null | grep -qx "$cluster"; }
+
+# Where our own dockerd is.
+own_socket=unix:///run/$PODINIT_DOCKERD/docker.sock
+# Whether the cluster that exists is the one that kind-e2e/up made: in our own dockerd, or its nodes are the containers that
+# up wrote down. Another one may have our name; it is not deleted, used or loaded into.
+is_ours() {
+  [[ ${DOCKER_HOST:-} == "$own_socket" ]] || [[ -s $folder/nodes && $(nodes) == "$(<"$folder/nodes")" ]]
+}
+nodes() { docker ps --all --no-trunc --quiet --filter "label=io.x-k8s.kind.cluster=$cluster" | sort; }
+demand_ours() {
+  is_ours || die 73 "a kind cluster $cluster is there that was not made with $cache, or is not as it was made;" \
+    "nothing is done to it. Where nobody needs it: kind delete cluster --name $cluster"
+}
+demand_cluster() {
+  exists || die 69 "no cluster is up; kind-e2e/up makes one"
+  demand_ours
+}
 
 # What to eval for a shell in which kubectl, helm and the tests reach the cluster, each with `in_docker_net` before it.
 print_env() {

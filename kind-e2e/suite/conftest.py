@@ -76,14 +76,14 @@ def namespace(request):
 @pytest.fixture(scope="session")
 def worker():
     """The process whose network namespace is that of the node that pods run on."""
-    return run("docker", "inspect", "--format", "{{.State.Pid}}", "podinit-worker").strip()
+    return run("docker", "inspect", "--format", "{{.State.Pid}}", "podinit-e2e-worker").strip()
 
 
 @pytest.fixture
 def shared(namespace):
     """redis for all pods, and a directory of their node for SQLite's file."""
     path = f"/var/local/{namespace.name}"
-    run("docker", "exec", "podinit-worker", "install", "-d", "-m", "1777", path)
+    run("docker", "exec", "podinit-e2e-worker", "install", "-d", "-m", "1777", path)
     namespace.apply((HERE / "shared.yaml").read_text().replace("NAME", namespace.name))
     namespace.kubectl("rollout", "status", "deployment/redis", "--timeout=60s")
     yield

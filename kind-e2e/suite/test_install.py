@@ -2,6 +2,8 @@
 `restricted` one, so nothing needs root, a capability or a writable root."""
 
 import json
+import os
+import re
 import time
 from datetime import datetime, timezone
 
@@ -39,6 +41,21 @@ def counted(namespace, seconds):
         return namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["ready"] == 2
 
     within(seconds, "the status counts both", both)
+
+
+def change(namespace, operation, path, value):
+    patch = json.dumps([{"op": operation, "path": path, "value": value}])
+    namespace.kubectl("patch", "pset", "shop-laravel", "--type", "json", "--patch", patch)
+
+
+def position(namespace, process):
+    processes = namespace.json("get", "pset", "shop-laravel")["spec"]["processes"]
+    return next(at for at, one in enumerate(processes) if one["name"] == process)
+
+
+def condition(namespace, kind):
+    conditions = namespace.json("get", "pset", "shop-laravel")["status"]["conditions"]
+    return next((one["status"], one["reason"]) for one in conditions if one["type"] == kind)
 
 
 @pytest.mark.deadline(240)
@@ -83,14 +100,9 @@ def test_a_process_set_reaches_running_pods(namespace, crds, capsys):
     pods = install_set(namespace)
     counted(namespace, 30)
 
-    def queue_at():
-        processes = namespace.json("get", "pset", "shop-laravel")["spec"]["processes"]
-        return next(at for at, one in enumerate(processes) if one["name"] == "queue-default")
-
-    path = f"/spec/processes/{queue_at()}/replicas"
-    patch = json.dumps([{"op": "add", "path": path, "value": 2}])
+    path = f"/spec/processes/{position(namespace, 'queue-default')}/replicas"
     began = datetime.now(timezone.utc)
-    namespace.kubectl("patch", "pset", "shop-laravel", "--type", "json", "--patch", patch)
+    change(namespace, "add", path, 2)
     lines = [namespace.wait_started(pod, "queue-default-1", 10) for pod in pods]
     # The node's clock is this machine's.
     took = max((datetime.fromisoformat(line["time"]) - began).total_seconds() for line in lines)
@@ -135,7 +147,76 @@ def test_another_pod_follows_a_holder_of_the_lease_that_dies(namespace, crds, ca
     counted(namespace, 60)
 
 
-def test_the_files_of_the_readme_are_accepted(namespace, crds):
-    namespace.kubectl("apply", "--filename", ROOT / "examples/web-and-queue.yaml")
-    namespace.kubectl("apply", "--filename", ROOT / "examples/rbac.yaml")
+def wait_described(namespace, kind, name, *wanted):
+    """Waits until `kubectl describe` says all of it; Events come a moment after conditions."""
+    return within(
+        30, f"describe {kind} {name}: {wanted}",
+        lambda: not [text for text in wanted if text not in namespace.kubectl("describe", kind, name)],
+    )  # fmt: skip
+
+
+@pytest.mark.deadline(300)
+def test_describe_says_what_failed_and_why(namespace, crds):
+    """As docs/kubernetes.md shows it: a process that fails for good, then a spec that is refused. Nothing that ran is touched."""
+    pods = install_set(namespace)
+    counted(namespace, 30)
+    limit = {"restartBackoff": {"initial": "100ms"}, "restartLimit": {"count": 3, "window": "1m"}}
+    reports = {"name": "reports", "command": ["false"], "traffic": "Background", **limit}
+    change(namespace, "add", "/spec/processes/-", reports)
+    within(60, "both are degraded", lambda: namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["degraded"] == 2)
+    told = ["in 2 pods a process failed for good", "2 of 2 pods are ready", "Warning  Degraded"]
+    wait_described(namespace, "pset", "shop-laravel", *told)
+    for pod in pods:
+        why = "reports-0: exit code 1: more than 3 failures (restartLimit)"
+        wait_described(namespace, "prep", f"{pod}.app", why)
+        wait_described(namespace, "pod", pod, f"reports-0: failed for good: {why.removeprefix('reports-0: ')}")
+
+    # nginx waits for php-fpm.
+    change(namespace, "add", f"/spec/processes/{position(namespace, 'php-fpm')}/dependsOn", [{"name": "nginx"}])
+    namespace.kubectl("wait", "--for=condition=Accepted=False", "pset/shop-laravel", "--timeout=60s")
+    wait_described(namespace, "pset", "shop-laravel", "dependency cycle", "Warning  FailedUpdate")
+    within(60, "no pod takes it", lambda: condition(namespace, "Progressing") == ("False", "Refused"))
+    assert condition(namespace, "Ready") == ("True", "AllReady")
+    assert names(namespace.pods(APP)) == pods
+    assert [container["restartCount"] for pod in namespace.pods(APP) for container in pod["status"]["containerStatuses"]] == [0, 0]
+
+
+def test_podinit_that_follows_a_process_set_is_small(namespace, crds, capsys):
+    """The pages of its program count in part only where other pods run it, so what is resident is the bound."""
+    install(namespace, "--set", "mode=ProcessSet")
+    (pod,) = ready_pods(namespace, 1, 60, "a ready pod")
+    within(30, "it follows", lambda: namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["ready"] == 1)
+    rollup = namespace.kubectl("exec", pod["metadata"]["name"], "--", "cat", "/proc/1/smaps_rollup")
+    used = {name: int(kilobytes) * 1024 / 1e6 for name, kilobytes in re.findall(r"^(\w+): +(\d+) kB$", rollup, re.MULTILINE)}
+    with capsys.disabled():
+        print(f"\npodinit in ProcessSet mode, MB: PSS {used['Pss']:.1f}, RSS {used['Rss']:.1f}, anonymous {used['Anonymous']:.1f}")
+    assert 0.5 <= used["Pss"] <= used["Rss"] <= 12, rollup
+
+
+def readme_commands():
+    """The commands of README.md that ask for a cluster: `make` is what runs this, and kind-e2e/docker-test has Docker's."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.split()[0] not in ("make", "docker")]
+
+
+def test_the_commands_of_the_readme(namespace, tmp_path):
+    """As they are written, in a cluster that knows no ProcessSets yet. Only the example's image is another one."""
+    run("kubectl", "delete", "crd", "processsets.podinit.dev", "processreports.podinit.dev", "--ignore-not-found")
+    (tmp_path / "helm").symlink_to(os.environ["HELM"])
+    config = tmp_path / "kubeconfig"
+    config.write_text(run("kubectl", "config", "view", "--raw", "--flatten"))
+    run("kubectl", "--kubeconfig", config, "config", "set-context", "--current", f"--namespace={namespace.name}")
+    commands = readme_commands()
+    assert [" ".join(command.split()[:2]) for command in commands] == ["helm install", "helm install", "kubectl apply"]
+    for command in commands:
+        if "example.com/shop" in command:
+            # All that the pod of that image needs, and the image: the last `--set` counts.
+            command += f" --values {TRIAL} --set image.repository=podinit-laravel,image.tag=dev,image.pullPolicy=Never"
+        environment = [f"KUBECONFIG={config}", f"PATH={tmp_path}:{os.environ['PATH']}"]
+        run("env", f"--chdir={ROOT}", *environment, "bash", "-euo", "pipefail", "-c", command)
+    ready_pods(namespace, 1, 60, "a ready pod of `helm install shop`")
+    assert namespace.json("get", "processset", "shop")["spec"]["processes"]
+    account = f"--as=system:serviceaccount:{namespace.name}:shop"
+    assert namespace.kubectl("auth", "can-i", "watch", "processsets.podinit.dev/shop", account).strip() == "yes"
     assert "processes" in namespace.kubectl("explain", "processset.spec")
