@@ -85,8 +85,9 @@ fn an_outage(goes: impl Fn(&Cluster), comes: impl Fn(&Cluster)) {
     within(SOON, "its spec is kept", || {
         at("state-2").join("processset.json").exists().then_some(())
     });
-    podinit.wait_for("the Lease", tells("this pod holds the Lease"));
     let usual = stop(before);
+    // Whoever had it before.
+    podinit.wait_for("the Lease", tells("this pod holds the Lease"));
     goes(&cluster);
     let began = Instant::now();
     let (children, used) = (children_of(podinit.pid()), cpu(podinit.pid()));
