@@ -162,6 +162,8 @@ def test_describe_says_what_failed_and_why(namespace, crds):
     counted(namespace, 30)
     limit = {"restartBackoff": {"initial": "100ms"}, "restartLimit": {"count": 3, "window": "1m"}}
     reports = {"name": "reports", "command": ["false"], "traffic": "Background", **limit}
+    # Else the second pod would wait for the first one to be well.
+    change(namespace, "add", "/spec/rollout", {"maxUnavailable": "100%"})
     change(namespace, "add", "/spec/processes/-", reports)
     within(60, "both are degraded", lambda: namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["degraded"] == 2)
     told = ["in 2 pods a process failed for good", "2 of 2 pods are ready", "Warning  Degraded"]
