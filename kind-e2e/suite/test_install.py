@@ -10,10 +10,10 @@ from datetime import datetime, timezone
 import pytest
 
 from cluster import ROOT, is_ready, names, podinit_of, run, within
+from shop import APP
 
 CHART = ROOT / "charts/laravel"
 TRIAL = CHART / "ci/trial-values.yaml"
-APP = "app.kubernetes.io/name=laravel"
 
 
 def install(namespace, *more):
@@ -35,12 +35,23 @@ def install_set(namespace):
     return names(ready_pods(namespace, 2, 90, "two ready pods"))
 
 
+def process_set(namespace):
+    return namespace.json("get", "pset", "shop-laravel")
+
+
+def wait_pods(namespace, seconds, **counts):
+    """Waits until the set's status counts so many."""
+
+    def found():
+        told = process_set(namespace)["status"]["pods"]
+        return all(told[kind] == count for kind, count in counts.items())
+
+    within(seconds, f"the status has {counts}", found)
+
+
 def counted(namespace, seconds):
     """Waits until the set's status has both."""
-    def both():
-        return namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["ready"] == 2
-
-    within(seconds, "the status counts both", both)
+    wait_pods(namespace, seconds, ready=2)
 
 
 def change(namespace, operation, path, value):
@@ -49,12 +60,12 @@ def change(namespace, operation, path, value):
 
 
 def position(namespace, process):
-    processes = namespace.json("get", "pset", "shop-laravel")["spec"]["processes"]
+    processes = process_set(namespace)["spec"]["processes"]
     return next(at for at, one in enumerate(processes) if one["name"] == process)
 
 
 def condition(namespace, kind):
-    conditions = namespace.json("get", "pset", "shop-laravel")["status"]["conditions"]
+    conditions = process_set(namespace)["status"]["conditions"]
     return next((one["status"], one["reason"]) for one in conditions if one["type"] == kind)
 
 
@@ -165,7 +176,7 @@ def test_describe_says_what_failed_and_why(namespace, crds):
     # Else the second pod would wait for the first one to be well.
     change(namespace, "add", "/spec/rollout", {"maxUnavailable": "100%"})
     change(namespace, "add", "/spec/processes/-", reports)
-    within(60, "both are degraded", lambda: namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["degraded"] == 2)
+    wait_pods(namespace, 60, degraded=2)
     told = ["in 2 pods a process failed for good", "2 of 2 pods are ready", "Warning  Degraded"]
     wait_described(namespace, "pset", "shop-laravel", *told)
     for pod in pods:
@@ -187,7 +198,7 @@ def test_podinit_that_follows_a_process_set_is_small(namespace, crds, capsys):
     """The pages of its program count in part only where other pods run it, so what is resident is the bound."""
     install(namespace, "--set", "mode=ProcessSet")
     (pod,) = ready_pods(namespace, 1, 60, "a ready pod")
-    within(30, "it follows", lambda: namespace.json("get", "pset", "shop-laravel")["status"]["pods"]["ready"] == 1)
+    wait_pods(namespace, 30, ready=1)
     rollup = namespace.kubectl("exec", pod["metadata"]["name"], "--", "cat", "/proc/1/smaps_rollup")
     used = {name: int(kilobytes) * 1024 / 1e6 for name, kilobytes in re.findall(r"^(\w+): +(\d+) kB$", rollup, re.MULTILINE)}
     with capsys.disabled():

@@ -287,7 +287,7 @@ impl<L: Logs> Loader<L> {
         let other = cached.is_some_and(|cached| &cached.version != version);
         let tried = other && cache::tried(&self.seat.state_dir()).as_ref() == Some(version);
         tried.then(|| Rejected {
-            reason: "ContainerEnded",
+            reason: Refusal::CONTAINER_ENDED,
             message: format!(
                 "the container ended under generation {} before the pod was ready: back to the last good spec",
                 version.generation
@@ -376,14 +376,13 @@ impl<L: Logs> Loader<L> {
         };
         let before = self.print;
         let document = Document::Object(object);
-        match catch_unwind(AssertUnwindSafe(|| self.take(&document))) {
-            Ok(Ok(plan)) if self.print != before => self.tell(Event::Changed(Arc::new(plan))),
-            Ok(Ok(_)) => {
+        match self.try_take(&document) {
+            Ok(plan) if self.print != before => self.tell(Event::Changed(Arc::new(plan))),
+            Ok(_) => {
                 self.say(Level::Info, "the spec has not changed".to_owned());
                 true
             }
-            Ok(Err(rejected)) => self.refuse(document.origin(), rejected),
-            Err(_) => self.refuse(document.origin(), internal()),
+            Err(rejected) => self.refuse(document.origin(), rejected),
         }
     }
 
@@ -391,12 +390,12 @@ impl<L: Logs> Loader<L> {
     fn change_to(&mut self, document: Document) -> bool {
         let before = self.print;
         let origin = document.origin();
-        let taken = catch_unwind(AssertUnwindSafe(|| self.take(&document)));
+        let taken = self.try_take(&document);
         if self.print == before && origin.object.is_none() {
             return true;
         }
         match taken {
-            Ok(Ok(plan)) => {
+            Ok(plan) => {
                 if let Document::Object(object) = document {
                     self.candidates.push(object);
                     let old = self.candidates.len().saturating_sub(2);
@@ -404,8 +403,7 @@ impl<L: Logs> Loader<L> {
                 }
                 self.tell(Event::Changed(Arc::new(plan)))
             }
-            Ok(Err(rejected)) => self.refuse(origin, rejected),
-            Err(_) => self.refuse(origin, internal()),
+            Err(rejected) => self.refuse(origin, rejected),
         }
     }
 
@@ -442,6 +440,11 @@ impl<L: Logs> Loader<L> {
             _ => {}
         }
         Ok(Document::Text(text))
+    }
+
+    /// The same for a change: a panic on the way is a spec that is not taken.
+    fn try_take(&mut self, document: &Document) -> Result<Plan, Rejected> {
+        catch_unwind(AssertUnwindSafe(|| self.take(document))).unwrap_or_else(|_| Err(internal()))
     }
 
     /// The plan of a document; from now on the files it depends on are watched.
@@ -500,12 +503,11 @@ impl<L: Logs> Loader<L> {
 
     /// Should podinit end before this version has proved itself, it begins with the last good one.
     fn note(&self, version: &ObjectVersion) {
-        // What was tried before it stays noted.
-        if self.kept.as_ref() == Some(version) {
-            return;
+        // Without another one to begin with it says nothing; and once that is in force again, what was tried stays noted.
+        if self.kept.as_ref().is_some_and(|kept| kept != version) {
+            // What cannot be noted cannot be kept either, and that is said.
+            let _ = cache::try_out(&self.seat.state_dir(), version);
         }
-        // What cannot be noted cannot be kept either, and that is said.
-        let _ = cache::try_out(&self.seat.state_dir(), version);
     }
 
     fn keep(&mut self, version: &ObjectVersion) {

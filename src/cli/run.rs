@@ -86,12 +86,9 @@ fn source(args: &Args, surroundings: &Surroundings) -> Result<Source, String> {
         Some((namespace, name)) => (Some(namespace.to_owned()), name),
         None => (None, text),
     };
-    let own = || {
-        let variables = ["PODINIT_POD_NAMESPACE", "POD_NAMESPACE"];
-        let given = variables.iter().find_map(|name| surroundings.wiring(name));
-        given.map(str::to_owned).or_else(app::own_namespace)
-    };
-    let own = own();
+    let variables = ["PODINIT_POD_NAMESPACE", "POD_NAMESPACE"];
+    let given = variables.iter().find_map(|name| surroundings.wiring(name));
+    let own = given.map(str::to_owned).or_else(app::own_namespace);
     let namespace = namespace.or_else(|| own.clone()).ok_or_else(|| {
         format!("{from} is `{text}`: no namespace is known; write NAMESPACE/{name}")
     })?;

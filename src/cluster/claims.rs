@@ -175,7 +175,7 @@ impl<'a> Claims<'a> {
         let clock = self.wiring.clock;
         let identity = identity(pod, &self.me.container);
         let noise = fnv1a(&[&identity, "/", &once.lease]);
-        let config = Config {
+        let mut config = Config {
             seed: clock().mono.as_nanos() ^ noise,
             identity,
             timing: TIMING,
@@ -192,7 +192,6 @@ impl<'a> Claims<'a> {
         self.commands.insert(run, commands);
         let set = self.wiring.follows.then(|| self.set.clone());
         self.work.push(Box::pin(async move {
-            let mut config = config;
             if let Some(set) = set {
                 match in_its_set(set, &config, &mut taken).await {
                     Ok(key) => config.key = key,

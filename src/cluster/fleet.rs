@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
@@ -18,7 +17,7 @@ use super::lease::store::{Place, Store};
 use super::lease::{Command, Held, hold};
 use super::pause::{Pause, sleep, within};
 use super::trouble::{Kind, Told, Trouble};
-use super::watcher::Seen;
+use super::watcher::{Seen, version_of};
 use crate::domain::claim::set_lease_name;
 use crate::domain::election::{Config, Field, Timing};
 use crate::domain::event::Event;
@@ -162,7 +161,7 @@ struct Leader<'a> {
 struct Known {
     version: String,
     /// Of which set, and of its spec.
-    of: Option<ObjectVersion>,
+    of: ObjectVersion,
     status: Option<ProcessSetStatus>,
 }
 
@@ -170,18 +169,11 @@ impl Known {
     /// Of a set whose spec is not looked at: it may be one of tomorrow's.
     fn of(mut set: DynamicObject) -> Known {
         Known {
-            of: object_version(&set.metadata),
+            of: version_of(&set.metadata),
             version: set.metadata.resource_version.unwrap_or_default(),
             status: serde_json::from_value(set.data["status"].take()).ok(),
         }
     }
-}
-
-fn object_version(metadata: &ObjectMeta) -> Option<ObjectVersion> {
-    Some(ObjectVersion {
-        uid: metadata.uid.as_deref()?.into(),
-        generation: metadata.generation?,
-    })
 }
 
 impl Leader<'_> {
@@ -252,12 +244,12 @@ impl Leader<'_> {
         let _ = self.commands.send(Command::Pods(pods)).await;
         // A changed spec has another version: nothing could be written with the one that is known.
         let known = self.known.take();
-        let known = known.filter(|known| known.of.as_ref() == Some(version));
+        let known = known.filter(|known| &known.of == version);
         let known = match known {
             Some(known) => known,
             None => self.read().await?,
         };
-        if known.of.as_ref() != Some(version) {
+        if &known.of != version {
             // The watch is behind: what it has not told of yet is not written over.
             return Ok((pods, false, false));
         }
@@ -340,7 +332,7 @@ impl Leader<'_> {
         let written = within(LIMIT, written).await?;
         // Not as it is there: others may have conditions of their own in it.
         Ok(Known {
-            of: object_version(&written.metadata),
+            of: version_of(&written.metadata),
             version: written.metadata.resource_version.unwrap_or_default(),
             status: Some(status.clone()),
         })

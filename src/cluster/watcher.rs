@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource as _;
 use kube::api::{Api, PartialObjectMeta};
 use kube::core::Request as ApiRequest;
 use kube::core::params::GetParams;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Resource as _, ResourceExt as _};
 use serde::Deserialize;
 use tokio::sync::watch::Sender;
 
@@ -53,6 +54,14 @@ impl Default for Seen {
             admitted: 0,
             pods: 0,
         }
+    }
+}
+
+/// What metadata say of the version; the API server leaves neither out.
+pub(super) fn version_of(metadata: &ObjectMeta) -> ObjectVersion {
+    ObjectVersion {
+        uid: metadata.uid.clone().unwrap_or_default().into(),
+        generation: metadata.generation.unwrap_or_default(),
     }
 }
 
@@ -162,10 +171,7 @@ impl Follower<'_> {
 
     /// Something about it changed; false: it could not be read.
     async fn look(&mut self, metadata: &Metadata) -> bool {
-        let version = ObjectVersion {
-            uid: metadata.uid().unwrap_or_default().into(),
-            generation: metadata.meta().generation.unwrap_or_default(),
-        };
+        let version = version_of(metadata.meta());
         self.there = Some(true);
         // Until the pod has taken it, the status says when its turn comes.
         let settled = {

@@ -51,12 +51,12 @@ pub fn write(directory: &Path, object: &Object) -> io::Result<()> {
         let why = format!("it has more than {LIMIT} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
-    std::fs::create_dir_all(directory)?;
     replace(directory, NAME, &text)
 }
 
 /// Puts a file in its place, at once as a whole.
 fn replace(directory: &Path, name: &str, text: &[u8]) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
     let new = directory.join(NEW);
     match std::fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -135,7 +135,6 @@ fn open(path: &Path, user: u32) -> Result<Option<Vec<u8>>, String> {
 
 /// Notes that the pod is under this version now.
 pub fn try_out(directory: &Path, version: &ObjectVersion) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
     let text = serde_json::to_vec(&(&version.uid, version.generation))?;
     replace(directory, TRIED, &text)
 }

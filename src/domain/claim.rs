@@ -89,9 +89,7 @@ impl RunKey {
             id,
         }
     }
-}
 
-impl RunKey {
     /// The same in one ProcessSet: one that is deleted and made again, with an empty database maybe, has done nothing yet.
     #[must_use]
     pub fn in_set(&self, uid: &str) -> RunKey {

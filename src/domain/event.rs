@@ -127,6 +127,13 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    /// The reason of one that was taken, and under which the pod was not ready in time.
+    pub const PROGRESS_DEADLINE: &'static str = "ProgressDeadlineExceeded";
+    /// The reason of one that was taken, and under which podinit ended before the pod was ready.
+    pub const CONTAINER_ENDED: &'static str = "ContainerEnded";
+}
+
 /// Why there is nothing to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadFailure {

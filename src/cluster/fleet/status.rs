@@ -1,7 +1,7 @@
 //! Reports, folded, as the status of a ProcessSet. Pure.
 
 use crate::domain::event::Refusal;
-use crate::domain::plan::ObjectVersion;
+use crate::domain::plan::{ObjectVersion, revision};
 use crate::domain::rollout::{Before, Fleet, Pod, Progress};
 use crate::domain::time::Wall;
 use crate::ports::Notice;
@@ -11,7 +11,12 @@ use crate::spec::v1alpha1::{
 };
 
 /// Why a pod went back from a spec that it had taken.
-const TAKEN_BACK: [&str; 2] = ["ProgressDeadlineExceeded", "ContainerEnded"];
+const TAKEN_BACK: [&str; 2] = [Refusal::PROGRESS_DEADLINE, Refusal::CONTAINER_ENDED];
+
+/// Why a rollout does not go on, in the word of a Deployment.
+const FAILED: &str = "ProgressDeadlineExceeded";
+/// Why it need not.
+const COMPLETE: &str = "Complete";
 
 /// The pods of a set, counted.
 #[derive(Debug, Default)]
@@ -69,8 +74,8 @@ pub(super) fn before(status: Option<&ProcessSetStatus>, generation: i64) -> Befo
     };
     Before {
         permille: rollout.map_or(0, |rollout| rollout.admitted_permille),
-        complete: says("Complete"),
-        failed: says("ProgressDeadlineExceeded"),
+        complete: says(COMPLETE),
+        failed: says(FAILED),
     }
 }
 
@@ -87,7 +92,7 @@ pub(super) fn status(
     let refused = refused.filter(|refused| {
         let object = refused.origin.object.as_ref();
         // Another revision is that pod's matter, as long as others take it.
-        let only_here = refused.reason == "RevisionMismatch" && fleet.updated() > 0;
+        let only_here = refused.reason == revision::MISMATCH && fleet.updated() > 0;
         object.is_some_and(|object| object.generation == generation) && !only_here
     });
     let (accepted, accepted_reason, accepted_message) = match refused {
@@ -199,15 +204,14 @@ pub(super) fn notices(before: Option<&ProcessSetStatus>, after: &ProcessSetStatu
     };
     let refused = told("Accepted", ConditionStatus::False);
     let degraded = told("Degraded", ConditionStatus::True);
-    let failed = told("Progressing", ConditionStatus::False)
-        .filter(|one| one.reason == "ProgressDeadlineExceeded");
+    let failed = told("Progressing", ConditionStatus::False).filter(|one| one.reason == FAILED);
     let refused = refused.map(|one| {
         let problems = one.message.replace('\n', "; ");
         let note = format!("{}: {problems}", one.reason);
         notice("FailedUpdate", "Updating", note)
     });
     let degraded = degraded.map(|one| notice("Degraded", "Running", one.message));
-    let failed = failed.map(|one| notice("ProgressDeadlineExceeded", "Updating", one.message));
+    let failed = failed.map(|one| notice(FAILED, "Updating", one.message));
     [refused, degraded, failed].into_iter().flatten().collect()
 }
 
@@ -219,12 +223,12 @@ fn how_it_goes(progress: Progress, fleet: &Fleet) -> (bool, &'static str, String
             (0, 1..) => (false, "Refused", "no pod takes this generation".to_owned()),
             (updated, 0) => (
                 false,
-                "Complete",
+                COMPLETE,
                 format!("{updated} pods run this generation"),
             ),
             (updated, refusing) => (
                 false,
-                "Complete",
+                COMPLETE,
                 format!("{updated} of {total} pods run this generation; {refusing} do not take it"),
             ),
         },
@@ -243,7 +247,7 @@ fn how_it_goes(progress: Progress, fleet: &Fleet) -> (bool, &'static str, String
             };
             (
                 false,
-                "ProgressDeadlineExceeded",
+                FAILED,
                 format!("{who} were not ready in time and went back to their last good spec"),
             )
         }

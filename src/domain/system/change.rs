@@ -224,7 +224,7 @@ impl System {
         );
         self.changes.refused = Some(Arc::new(Refusal {
             origin,
-            reason: "ProgressDeadlineExceeded",
+            reason: Refusal::PROGRESS_DEADLINE,
             message,
         }));
         let diff = Diff::between(&bad, &good);
@@ -406,14 +406,14 @@ impl System {
 
     fn arm_change(&mut self, now: Now) {
         let changes = &self.changes;
+        let later = |at: Mono| if at > now.mono { at } else { Mono::NEVER };
         let drained = changes.work.as_ref().and_then(|work| work.drained_at);
-        let later = |at: Option<Mono>| at.filter(|at| *at > now.mono).unwrap_or(Mono::NEVER);
         // A pod that is proving itself is not taken back.
         let limit = match changes.proven_at {
             Mono::NEVER => changes.progress_until,
-            proven_at => later(Some(proven_at)),
+            proven_at => later(proven_at),
         };
-        let next = limit.min(later(drained));
+        let next = limit.min(later(drained.unwrap_or(Mono::NEVER)));
         self.shared.rearm(Timer::Change, changes.armed, next);
         self.changes.armed = next;
     }
