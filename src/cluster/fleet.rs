@@ -56,11 +56,11 @@ pub(super) async fn turns(me: &Identity, mut seen: watch::Receiver<Seen>, wiring
         if waits.is_none() {
             told = None;
         }
-        let (version, permille) = {
+        let (version, parts) = {
             let seen = seen.borrow_and_update();
             (seen.version.clone(), seen.admitted)
         };
-        let turn = waits.is_some() && waits == version && admitted(uid, permille);
+        let turn = waits.is_some() && waits == version && admitted(uid, parts);
         if let Some(object) = version.filter(|_| turn)
             && told.as_ref() != Some(&object)
         {
@@ -258,10 +258,10 @@ impl Leader<'_> {
             IntOrPercent::Percent(percent) => MaxUnavailable::Percent(percent.into()),
         };
         let before = status::before(known.status.as_ref(), version.generation);
-        let Admission { permille, progress } = count.fleet.admit(before, max);
+        let Admission { parts, progress } = count.fleet.admit(before, max);
         let now = (self.wiring.clock)();
         let refused = self.wiring.snapshots.borrow().spec.refused.clone();
-        let told = (u32::from(permille), progress, refused.as_deref());
+        let told = (parts, progress, refused.as_deref());
         let before = known.status.as_ref();
         let status = status::status(version.generation, &count, told, before, now.wall);
         let busy = !matches!(progress, Progress::Complete | Progress::Failed { .. });

@@ -40,7 +40,7 @@ pub(super) struct Seen {
     pub(super) version: Option<ObjectVersion>,
     /// How many pods may act at the same time.
     pub(super) max_unavailable: IntOrPercent,
-    /// How many thousandths of the pods may act on this version.
+    /// How many parts of a billion may act on this version.
     pub(super) admitted: u32,
     /// How many pods it has.
     pub(super) pods: u32,
@@ -222,7 +222,7 @@ impl Follower<'_> {
         self.seen.send_replace(Seen {
             version: Some(version.clone()),
             max_unavailable: head.spec.rollout.max_unavailable,
-            admitted: rollout.map_or(0, |rollout| rollout.admitted_permille),
+            admitted: rollout.map_or(0, |rollout| rollout.admitted_parts_per_billion),
             pods: pods.map_or(0, |pods| pods.total),
         });
         Ok(Object {

@@ -1,16 +1,15 @@
 //! How a fleet of pods takes a change that stops runs: never many of them at once. Pure.
 //!
-//! Pods are spread over a thousand *buckets* by the hash of their uid. The holder of the set's Lease says how many buckets
-//! may act (`status.rollout.admittedPermille`); a pod acts once its own is among them. The holder folds the pods' reports
-//! into counters ([`Fleet`]) and raises that number as far as [`Fleet::limit`] allows: pods in admitted buckets that are
+//! Each pod has its *part*: a number from 0 to a billion by the hash of its uid. The holder of the set's Lease says how many
+//! parts may act (`status.rollout.admittedPartsPerBillion`); a pod acts once its own is among them. The holder folds the
+//! pods' reports ([`Fleet`]) and raises that number as far as [`Fleet::limit`] allows: pods with admitted parts that are
 //! not known to have acted *and* to be ready are at risk, because each of them may be in the middle of it, and there are
 //! never more than max(1, floor(maxUnavailable x pods)) of them when it raises.
 //!
 //! - The number only grows: what was admitted may have been acted on. Of another generation it begins at 0.
-//! - Buckets without pods cost nothing and are passed over; the last step goes to 1000.
-//! - *A bucket is the unit.* One that has more pods than the limit is admitted alone, and only when no other pod is at risk:
-//!   the set goes on, and so many pods act at once. That takes a limit below the size of a bucket, so for example 5,000
-//!   pods (five in a bucket on average, some 15 in the biggest one) with a limit of fewer than that.
+//! - Parts without pods cost nothing and are passed over; the last step goes to all of them.
+//! - Pods that share a part act together. Of 20 pods two share one once in five million sets; where more of them share one
+//!   than the limit, they go alone, when no other pod is at risk.
 //! - Pods that acted and fell over later count as at risk, so they hold the others up, but they are not undone.
 //! - A pod that started with the new spec counts as one that acted: while many of a set's new pods do not get ready, the
 //!   old ones are left alone.
@@ -29,17 +28,17 @@ use super::hash::fnv1a;
 #[cfg(test)]
 mod tests;
 
-/// So many buckets, so many thousandths.
-pub const BUCKETS: u16 = 1000;
+/// All parts.
+pub const PARTS: u32 = 1_000_000_000;
 
-/// The bucket of a pod, 0 to 999: FNV-1a (64 bits) of its uid modulo 1000. Pods of all versions agree on it.
-pub fn bucket(uid: &str) -> u16 {
-    (fnv1a(&[uid]) % u64::from(BUCKETS)) as u16
+/// The part of a pod: FNV-1a (64 bits) of its uid modulo [`PARTS`]. Pods of all versions agree on it.
+pub fn part(uid: &str) -> u32 {
+    (fnv1a(&[uid]) % u64::from(PARTS)) as u32
 }
 
-/// May this pod act, when so many thousandths are admitted?
-pub fn admitted(uid: &str, permille: u32) -> bool {
-    u32::from(bucket(uid)) < permille
+/// May this pod act, when so many parts are admitted?
+pub fn admitted(uid: &str, parts: u32) -> bool {
+    part(uid) < parts
 }
 
 /// The `maxUnavailable` of a rollout.
@@ -53,9 +52,9 @@ pub enum MaxUnavailable {
 
 /// What a pod's report says about one generation of the spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pod<'a> {
-    /// Whose report it is.
-    pub uid: &'a str,
+pub struct Pod {
+    /// The [`part`] of whose report it is.
+    pub part: u32,
     /// It runs this generation: it acted on the change, or started with it, or nothing had to be done.
     pub acted: bool,
     /// It is ready, by the same report.
@@ -69,8 +68,8 @@ pub struct Pod<'a> {
 /// What was known of a rollout before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Before {
-    /// So many thousandths were admitted.
-    pub permille: u32,
+    /// So many parts were admitted.
+    pub parts: u32,
     /// It was complete.
     pub complete: bool,
     /// Pods went back.
@@ -78,12 +77,12 @@ pub struct Before {
 }
 
 /// The reports of a set's pods, folded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fleet {
-    /// Pods of each bucket that did not both act and get ready.
-    unsettled: Box<[u32]>,
-    /// Those of them that acted: at risk whether their bucket is admitted or not.
-    unready: Box<[u32]>,
+    /// The parts of pods that have not acted.
+    waiting: Vec<u32>,
+    /// Pods that acted and are not ready: at risk whether they are admitted or not.
+    unready: u32,
     pods: u32,
     ready: u32,
     updated: u32,
@@ -94,8 +93,8 @@ pub struct Fleet {
 /// How it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
-    /// How many thousandths may act from now on.
-    pub permille: u16,
+    /// How many parts may act from now on.
+    pub parts: u32,
     /// Why not more.
     pub progress: Progress,
 }
@@ -117,44 +116,26 @@ pub enum Progress {
     },
 }
 
-impl Default for Fleet {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Fleet {
-    /// Without pods.
-    pub fn new() -> Self {
-        let none = || vec![0; usize::from(BUCKETS)].into_boxed_slice();
-        Fleet {
-            unsettled: none(),
-            unready: none(),
-            pods: 0,
-            ready: 0,
-            updated: 0,
-            reverted: 0,
-            refusing: 0,
-        }
-    }
-
     /// Counts a pod.
-    pub fn add(&mut self, pod: Pod<'_>) {
-        let bucket = usize::from(bucket(pod.uid));
+    pub fn add(&mut self, pod: Pod) {
         self.pods += 1;
         self.ready += u32::from(pod.ready);
         self.updated += u32::from(pod.acted);
         self.reverted += u32::from(pod.reverted);
         self.refusing += u32::from(pod.refuses);
-        self.unsettled[bucket] += u32::from(!(pod.refuses || pod.acted && pod.ready));
-        self.unready[bucket] += u32::from(pod.acted && !pod.ready);
+        match pod {
+            Pod { refuses: true, .. } => {}
+            Pod {
+                acted: false, part, ..
+            } => self.waiting.push(part),
+            Pod { ready, .. } => self.unready += u32::from(!ready),
+        }
     }
 
     /// Counts a podinit that acted and has ended: no pod that runs, but one that is at risk.
-    pub fn add_ended(&mut self, uid: &str) {
-        let bucket = usize::from(bucket(uid));
-        self.unsettled[bucket] += 1;
-        self.unready[bucket] += 1;
+    pub fn add_ended(&mut self) {
+        self.unready += 1;
     }
 
     /// All pods.
@@ -188,9 +169,9 @@ impl Fleet {
         }
     }
 
-    /// How many thousandths to admit after so many were, and how it goes.
+    /// How many parts to admit after so many were, and how it goes.
     pub fn admit(&self, before: Before, max: MaxUnavailable) -> Admission {
-        let current = before.permille.min(u32::from(BUCKETS)) as u16;
+        let current = before.parts.min(PARTS);
         let at_risk = self.at_risk(current);
         let all = self.updated + self.refusing == self.pods;
         let progress = match self.reverted {
@@ -198,7 +179,7 @@ impl Fleet {
             0 if !before.failed => Progress::Waiting { at_risk },
             reverted => Progress::Failed { reverted },
         };
-        let permille = match progress {
+        let parts = match progress {
             // Without a report nothing is known, so nothing is risked.
             _ if self.pods == 0 => current,
             Progress::Failed { .. } => current,
@@ -208,36 +189,35 @@ impl Fleet {
         };
         let progress = match progress {
             Progress::Waiting { .. } => Progress::Waiting {
-                at_risk: self.at_risk(permille),
+                at_risk: self.at_risk(parts),
             },
             same @ (Progress::Complete | Progress::Failed { .. }) => same,
         };
-        Admission { permille, progress }
+        Admission { parts, progress }
     }
 
-    /// Pods that may be acting or acted and are not ready, when so many thousandths are admitted.
-    pub fn at_risk(&self, permille: u16) -> u32 {
-        let (inside, outside) = (
-            &self.unsettled[..usize::from(permille)],
-            &self.unready[usize::from(permille)..],
-        );
-        inside.iter().chain(outside).sum()
+    /// Pods that may be acting or acted and are not ready, when so many parts are admitted.
+    pub fn at_risk(&self, parts: u32) -> u32 {
+        let may_act = self.waiting.iter().filter(|part| **part < parts).count() as u32;
+        self.unready + may_act
     }
 
-    fn raised(&self, current: u16, mut at_risk: u32, limit: u32) -> u16 {
-        let mut permille = current;
-        let mut alone = at_risk == 0;
-        for bucket in usize::from(current)..usize::from(BUCKETS) {
-            // Those that acted already are counted.
-            let more = self.unsettled[bucket] - self.unready[bucket];
-            let fits = at_risk + more <= limit;
-            if more > 0 && !fits && !alone {
-                break;
+    /// Up to the part of the first pod that has to wait, or all.
+    fn raised(&self, current: u32, mut at_risk: u32, limit: u32) -> u32 {
+        let mut next: Vec<u32> = self
+            .waiting
+            .iter()
+            .copied()
+            .filter(|part| *part >= current)
+            .collect();
+        next.sort_unstable();
+        for sharing in next.chunk_by(u32::eq) {
+            let more = sharing.len() as u32;
+            if at_risk > 0 && at_risk + more > limit {
+                return sharing[0];
             }
             at_risk += more;
-            alone &= more == 0;
-            permille += 1;
         }
-        permille
+        PARTS
     }
 }

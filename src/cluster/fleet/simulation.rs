@@ -119,7 +119,7 @@ impl Server {
         let current = number("/rollout/generation") == self.generation as u32;
         seen.version = Some(of(self.generation));
         seen.admitted = if current {
-            number("/rollout/admittedPermille")
+            number("/rollout/admittedPartsPerBillion")
         } else {
             0
         };

@@ -2,7 +2,7 @@
 
 use crate::domain::event::Refusal;
 use crate::domain::plan::{ObjectVersion, revision};
-use crate::domain::rollout::{Before, Fleet, Pod, Progress};
+use crate::domain::rollout::{Before, Fleet, Pod, Progress, part};
 use crate::domain::time::Wall;
 use crate::ports::Notice;
 use crate::spec::v1alpha1::{
@@ -38,7 +38,7 @@ impl Count {
         let acted = is_this(report.observed_generation);
         if report.phase == Phase::Stopped {
             if acted {
-                self.fleet.add_ended(uid);
+                self.fleet.add_ended();
             }
             return;
         }
@@ -50,7 +50,7 @@ impl Count {
         self.degraded += u32::from(holds("Degraded"));
         self.serving += u32::from(holds("Ready"));
         self.fleet.add(Pod {
-            uid,
+            part: part(uid),
             acted,
             // In the middle of a change a pod may look ready that is not done with it.
             ready: holds("Ready") && !holds("Progressing"),
@@ -73,7 +73,7 @@ pub(super) fn before(status: Option<&ProcessSetStatus>, generation: i64) -> Befo
             .is_some_and(|one| one.reason == reason && one.observed_generation == Some(generation))
     };
     Before {
-        permille: rollout.map_or(0, |rollout| rollout.admitted_permille),
+        parts: rollout.map_or(0, |rollout| rollout.admitted_parts_per_billion),
         complete: says(COMPLETE),
         failed: says(FAILED),
     }
@@ -83,7 +83,7 @@ pub(super) fn before(status: Option<&ProcessSetStatus>, generation: i64) -> Befo
 pub(super) fn status(
     generation: i64,
     count: &Count,
-    (permille, progress, refused): (u32, Progress, Option<&Refusal>),
+    (parts, progress, refused): (u32, Progress, Option<&Refusal>),
     before: Option<&ProcessSetStatus>,
     now: Wall,
 ) -> ProcessSetStatus {
@@ -149,7 +149,7 @@ pub(super) fn status(
         }),
         rollout: Some(RolloutStatus {
             generation,
-            admitted_permille: permille,
+            admitted_parts_per_billion: parts,
         }),
         conditions: conditions.to_vec(),
     }
@@ -257,6 +257,7 @@ fn how_it_goes(progress: Progress, fleet: &Fleet) -> (bool, &'static str, String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::rollout::PARTS;
 
     fn report(generation: i64, ready: bool, progressing: bool) -> ProcessReportStatus {
         let condition = |kind: &str, holds: bool| Condition {
@@ -314,7 +315,7 @@ mod tests {
         assert_eq!((pods.total, pods.updated, pods.ready), (3, 2, 3));
         assert_eq!(pods.summary, "3/3");
         assert_eq!(count.fleet.ready(), 2, "one is in the middle of the change");
-        assert_eq!(status.rollout.unwrap().admitted_permille, 200);
+        assert_eq!(status.rollout.unwrap().admitted_parts_per_billion, 200);
         let told: Vec<String> = (status.conditions.iter())
             .map(|one| format!("{} {:?} {}", one.kind, one.status, one.reason))
             .collect();
@@ -358,7 +359,7 @@ mod tests {
         let status = status(2, &count, (300, failed, None), None, Wall(0));
         let known = before(Some(&status), 2);
         assert_eq!(
-            (known.permille, known.failed, known.complete),
+            (known.parts, known.failed, known.complete),
             (300, true, false)
         );
         assert_eq!(before(Some(&status), 3), Before::default());
@@ -396,6 +397,6 @@ mod tests {
         });
         // The generation that it refuses, said of this set.
         let count = count(&[old.clone(), report(2, true, false)]);
-        assert_eq!((count.fleet.refusing(), count.fleet.at_risk(1000)), (1, 0));
+        assert_eq!((count.fleet.refusing(), count.fleet.at_risk(PARTS)), (1, 0));
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cluster::fake::{Answer, Asked, Fake, refused, run};
 use crate::domain::plan::ObjectVersion;
+use crate::domain::rollout::PARTS;
 use crate::domain::time::Mono;
 
 /// A set whose version and status go with its writes, and its pods' reports.
@@ -76,7 +77,7 @@ impl State {
     fn admitted(&self) -> u64 {
         let rollout = &self.status["rollout"];
         assert_eq!(rollout["generation"], 2, "{rollout}");
-        rollout["admittedPermille"].as_u64().unwrap()
+        rollout["admittedPartsPerBillion"].as_u64().unwrap()
     }
 }
 
@@ -169,13 +170,13 @@ fn a_status_that_somebody_else_wrote_is_read_before_it_is_written() {
     run(async {
         let (state, fake) = fleet();
         // As a holder before, whose Lease ended while it stood still.
-        let other = json!({"rollout": {"generation": 2, "admittedPermille": 900}});
+        let other = json!({"rollout": {"generation": 2, "admittedPartsPerBillion": 900_000_000}});
         state.lock().unwrap().meddle = Some(other);
         let mut work = pin!(leading(&fake));
         fake.until(&mut work, "it is written", |fake| fake.count("STATUS") == 2)
             .await;
         assert!(
-            state.lock().unwrap().admitted() >= 900,
+            state.lock().unwrap().admitted() >= 900_000_000,
             "it goes on from there"
         );
         assert_eq!(fake.notes(), Vec::<String>::new(), "no trouble");
@@ -198,7 +199,7 @@ fn a_set_that_is_made_anew_begins_anew() {
             fake.count("STATUS") == 1
         })
         .await;
-        assert_eq!(state.lock().unwrap().admitted(), 1000);
+        assert_eq!(state.lock().unwrap().admitted(), u64::from(PARTS));
         {
             let mut state = state.lock().unwrap();
             (state.of, state.status) = (("v", 2), Value::Null);
@@ -211,7 +212,10 @@ fn a_set_that_is_made_anew_begins_anew() {
         fake.until(&mut work, "the new one's", |fake| fake.count("STATUS") == 2)
             .await;
         let state = state.lock().unwrap();
-        assert!(state.admitted() < 1000, "nobody has acted on this one");
+        assert!(
+            state.admitted() < u64::from(PARTS),
+            "nobody has acted on this one"
+        );
         assert_eq!(state.status["pods"]["updated"], 0);
     });
 }

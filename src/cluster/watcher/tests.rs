@@ -24,11 +24,11 @@ fn list(items: &[Value]) -> Answer {
     )
 }
 
-fn object(generation: i64, permille: u32) -> Answer {
+fn object(generation: i64, parts: u32) -> Answer {
     Answer::Json(
         200,
         json!({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessSet", "metadata": metadata(generation, 10),
-            "spec": {}, "status": {"rollout": {"generation": generation, "admittedPermille": permille}}}),
+            "spec": {}, "status": {"rollout": {"generation": generation, "admittedPartsPerBillion": parts}}}),
     )
 }
 

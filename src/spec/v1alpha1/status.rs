@@ -58,9 +58,9 @@ pub struct RolloutStatus {
     /// The generation being rolled out.
     pub generation: i64,
 
-    /// How many of a thousand pods may act on it, by the hash of their uid.
-    #[schemars(range(min = 0, max = 1000))]
-    pub admitted_permille: u32,
+    /// The share of the pods that may act on it, in billionths, by the hash of their uid.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub admitted_parts_per_billion: u32,
 }
 
 /// One aspect of the state, as Kubernetes has it everywhere.
