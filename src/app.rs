@@ -132,7 +132,8 @@ fn run_set(
         notices: wired.notices,
         ..Outside::new(sender.clone(), state)
     };
-    let mut running = engine(start, &logs, mailbox, outside, terminal)?;
+    let deferred = Arc::new(logs::Deferred::new(Arc::clone(&logs)));
+    let mut running = engine(start, &deferred, mailbox, outside, terminal)?;
     let ends = (sender.clone(), seen);
     let admin = admin::start(wanted, host.uid, Arc::clone(&logs), ends)?;
     let follows = wired.connect.is_some();
@@ -148,7 +149,7 @@ fn run_set(
     let show = |snapshot| {
         snapshots.send_replace(snapshot);
     };
-    let outcome = drive(running, logs.as_ref(), show);
+    let outcome = drive(running, deferred.as_ref(), show);
     // Inside the time that is left, however long the readiness file takes.
     drop(admin);
     if let Some(cluster) = wired.slot.take() {
@@ -246,6 +247,7 @@ fn drive<L: Logs>(
             fields: Vec::new(),
             lines: Vec::new(),
         });
+        logs.flush();
         let ending = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.emergency())));
         Outcome {
             code: INTERNAL,

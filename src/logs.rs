@@ -38,6 +38,7 @@
     reason = "an adapter: it has threads, a wall clock for people and waits of its own"
 )]
 
+mod deferred;
 mod envelope;
 mod format;
 mod frame;
@@ -56,14 +57,15 @@ mod tail;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::thread::Builder;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+pub use self::deferred::Deferred;
 use self::inbox::{Command, Inbox};
 use self::out::Out;
 use self::reader::Reader;
@@ -112,7 +114,6 @@ pub struct Pipeline {
     counters: Arc<Counters>,
     clock: fn() -> Wall,
     err: Option<OwnedFd>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Pipeline {
@@ -135,16 +136,15 @@ impl Pipeline {
             counters,
             clock: config.clock,
             err: config.err,
-            threads: Mutex::default(),
         };
         let counters = Arc::clone(&pipeline.counters);
-        pipeline.spawn("logs", move || {
+        spawn("logs", move || {
             keep_running(&counters.panics, &mut reader, Reader::run, Reader::recover);
         })?;
         let (inbox, out) = (Arc::clone(&pipeline.inbox), Arc::clone(&pipeline.out));
         let counters = Arc::clone(&pipeline.counters);
         let mut sink = Sink::new(config.out);
-        pipeline.spawn("logs-out", move || {
+        spawn("logs-out", move || {
             let run = |sink: &mut Sink| out.write_to(sink, &inbox.wake);
             keep_running(&counters.panics, &mut sink, run, |_| ());
         })?;
@@ -159,17 +159,6 @@ impl Pipeline {
     /// What was counted so far.
     pub fn stats(&self) -> Stats {
         self.counters.stats(self.out.lost())
-    }
-
-    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let builder = Builder::new().name(name.to_owned()).stack_size(STACK);
-        let thread = builder.spawn(run)?;
-        self.threads().push(thread);
-        Ok(())
-    }
-
-    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says on standard error what was lost, unless that could block.
@@ -190,20 +179,11 @@ impl Pipeline {
 impl Logs for Pipeline {
     fn open(&self, run: RunId, label: &Arc<Label>, rule: &Arc<LogRule>, pipes: LogPipes) {
         // Refused only after the end: the pipes are closed then.
-        let _ = self.inbox.push(Command::Open {
-            run,
-            label: Arc::clone(label),
-            rule: Arc::clone(rule),
-            pipes,
-        });
+        let _ = self.inbox.push(Command::open(run, label, rule, pipes));
     }
 
     fn relog(&self, run: RunId, label: &Arc<Label>, rule: &Arc<LogRule>) {
-        let _ = self.inbox.push(Command::Relog {
-            run,
-            label: Arc::clone(label),
-            rule: Arc::clone(rule),
-        });
+        let _ = self.inbox.push(Command::relog(run, label, rule));
     }
 
     fn close(&self, run: RunId) {
@@ -213,6 +193,9 @@ impl Logs for Pipeline {
     fn record(&self, record: Record) {
         let _ = self.inbox.push(Command::Record((self.clock)(), record));
     }
+
+    /// Nothing to do: whatever it is given wakes it.
+    fn flush(&self) {}
 
     /// Waits 200 ms at most; without an answer by then: no lines.
     fn last_lines(&self, label: &Label, bytes: usize) -> Vec<String> {
@@ -237,12 +220,8 @@ impl Logs for Pipeline {
             return;
         }
         match receive(&lost, limit) {
-            Some(0) => {
-                // All is written: they are about to end.
-                for thread in self.threads().drain(..) {
-                    let _ = thread.join();
-                }
-            }
+            // All is written: the threads are about to end.
+            Some(0) => {}
             Some(lost) => self.complain(&format!("{lost} lines")),
             None => self.complain("some lines"),
         }
@@ -253,6 +232,12 @@ impl Drop for Pipeline {
     fn drop(&mut self) {
         let _ = self.inbox.push(Command::End);
     }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let builder = Builder::new().name(name.to_owned()).stack_size(STACK);
+    builder.spawn(run)?;
+    Ok(())
 }
 
 fn receive(lost: &Receiver<u64>, limit: Duration) -> Option<u64> {

@@ -255,6 +255,9 @@ pub trait Logs {
     /// Writes a record of our own.
     fn record(&self, record: Record);
 
+    /// What was asked above may have waited for this: it is done now.
+    fn flush(&self);
+
     /// The last lines an instance wrote, over all its runs, oldest first, in at most `bytes` bytes.
     fn last_lines(&self, label: &Label, bytes: usize) -> Vec<String>;
 

@@ -10,6 +10,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -50,6 +52,8 @@ pub struct State {
 
 struct Queue {
     files: mpsc::Sender<Written>,
+    /// So many are not written yet.
+    waiting: Arc<AtomicUsize>,
     /// Closed by the end of the thread.
     done: Receiver<()>,
 }
@@ -103,14 +107,20 @@ impl State {
     fn start(directory: PathBuf, note: Note) -> io::Result<Queue> {
         let (files, queue) = mpsc::channel(QUEUE);
         let (end, done) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&waiting);
         std::thread::Builder::new()
             .name("state".to_owned())
             .stack_size(STACK)
             .spawn(move || {
-                write_all(&directory, queue, &note);
+                write_all(&directory, queue, (&left, &note));
                 drop(end);
             })?;
-        Ok(Queue { files, done })
+        Ok(Queue {
+            files,
+            waiting,
+            done,
+        })
     }
 }
 
@@ -121,16 +131,28 @@ impl StateFiles for State {
             self.queue = State::start(directory, note).ok();
         }
         if let Some(queue) = &self.queue {
-            // Full: the file system hangs, and has for longer than it takes to name every instance.
-            let _ = queue.files.try_send((name, content));
+            queue.waiting.fetch_add(1, Ordering::Relaxed);
+            if queue.files.try_send((name, content)).is_err() {
+                // Full: the file system hangs, and has for longer than it takes to name every instance.
+                queue.waiting.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 }
 
 impl Drop for State {
     fn drop(&mut self) {
-        if let Some(Queue { files, done }) = self.queue.take() {
+        if let Some(Queue {
+            files,
+            waiting,
+            done,
+        }) = self.queue.take()
+        {
             drop(files);
+            // The usual: no need to see the thread end.
+            if waiting.load(Ordering::Acquire) == 0 {
+                return;
+            }
             // Nothing is ever sent: it ends, or it is too slow.
             let ended = done.recv_timeout(MOMENT);
             debug_assert!(matches!(
@@ -142,13 +164,16 @@ impl Drop for State {
 }
 
 /// The thread: writes what comes until nobody sends any more.
-fn write_all(directory: &Path, mut queue: mpsc::Receiver<Written>, note: &Note) {
+fn write_all(
+    directory: &Path,
+    mut queue: mpsc::Receiver<Written>,
+    (left, note): (&AtomicUsize, &Note),
+) {
     let mut told = false;
     while let Some((name, content)) = queue.blocking_recv() {
-        let Err(error) = write(directory, Path::new(&name), &content) else {
-            continue;
-        };
-        if !told {
+        if let Err(error) = write(directory, Path::new(&name), &content)
+            && !told
+        {
             told = true;
             note(Record {
                 level: Level::Debug,
@@ -161,6 +186,7 @@ fn write_all(directory: &Path, mut queue: mpsc::Receiver<Written>, note: &Note) 
                 lines: Vec::new(),
             });
         }
+        left.fetch_sub(1, Ordering::Release);
     }
 }
 

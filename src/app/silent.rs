@@ -20,6 +20,8 @@ impl Logs for Silent {
 
     fn record(&self, _: Record) {}
 
+    fn flush(&self) {}
+
     fn last_lines(&self, _: &Label, _: usize) -> Vec<String> {
         Vec::new()
     }

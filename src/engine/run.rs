@@ -78,8 +78,10 @@ impl<C: Children, L: Logs, O: Outside> Engine<C, L, O> {
         }
     }
 
-    /// Shows what changed, then tells those who waited for it that it is so.
+    /// The end of a turn: the logs get on with what they were given; what changed is shown; then those who waited for it are
+    /// told that it is so.
     fn publish(&mut self) {
+        self.executor.logs().flush();
         if let Some(snapshots) = &self.snapshots
             && let Some(snapshot) = self.system.snapshot()
         {

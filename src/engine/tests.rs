@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -120,14 +121,22 @@ impl Children for FakeChildren {
 }
 
 #[derive(Debug, Default)]
-struct FakeLogs(Mutex<Vec<Record>>);
+struct FakeLogs {
+    records: Mutex<Vec<Record>>,
+    /// Something was handed over after the last flush.
+    waits: AtomicBool,
+}
 
 impl Logs for FakeLogs {
     fn open(&self, _: RunId, _: &Arc<Label>, _: &Arc<LogRule>, _: LogPipes) {}
     fn relog(&self, _: RunId, _: &Arc<Label>, _: &Arc<LogRule>) {}
     fn close(&self, _: RunId) {}
     fn record(&self, record: Record) {
-        self.0.lock().unwrap().push(record);
+        self.records.lock().unwrap().push(record);
+        self.waits.store(true, Ordering::Relaxed);
+    }
+    fn flush(&self) {
+        self.waits.store(false, Ordering::Relaxed);
     }
     fn last_lines(&self, _: &Label, _: usize) -> Vec<String> {
         Vec::new()
@@ -178,10 +187,16 @@ fn clock() -> Now {
 type FakeEngine = Engine<FakeChildren, FakeLogs, Nothing>;
 
 fn engine(plan: Plan) -> (FakeEngine, FakeChildren, mpsc::Sender<Message>) {
+    engine_with(plan, Arc::default())
+}
+
+fn engine_with(
+    plan: Plan,
+    logs: Arc<FakeLogs>,
+) -> (FakeEngine, FakeChildren, mpsc::Sender<Message>) {
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let children = FakeChildren::default();
     let system = System::new(Config::default(), clock());
-    let logs = Arc::new(FakeLogs::default());
     let executor = Executor::new(children.clone(), logs, Nothing);
     let engine = Engine::new(system, executor, mailbox, clock);
     sender
@@ -211,6 +226,23 @@ async fn a_fork_that_fails_is_tried_again_after_the_backoff() {
     };
     assert_eq!(outcome.code, 0);
     assert!(clock().mono.since(started) < secs(8.1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_logs_are_told_of_what_they_were_given_before_the_engine_waits() {
+    let logs = Arc::new(FakeLogs::default());
+    let (mut engine, children, sender) =
+        engine_with(set(vec![service("a")]).plan, Arc::clone(&logs));
+    let stopper = async {
+        tokio::time::sleep_until(tokio::time::Instant::now() + secs(1.0)).await;
+        assert_eq!(children.0.borrow().spawned.len(), 1);
+        assert!(!logs.records.lock().unwrap().is_empty());
+        assert!(!logs.waits.load(Ordering::Relaxed));
+        let term = Event::Signal(Signal::TERM);
+        sender.send(term.into()).await.unwrap();
+    };
+    tokio::join!(engine.run(), stopper);
+    assert!(!logs.waits.load(Ordering::Relaxed), "at the end as well");
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,8 @@ use crate::ports::{LogPipes, Record};
 const RECORDS: usize = 8192;
 /// Everything else that may wait.
 const COMMANDS: usize = 64 * 1024;
+/// The thread is woken for so many, though more may follow at once.
+const MANY: usize = 64;
 
 /// Something to do.
 #[derive(Debug)]
@@ -48,6 +50,30 @@ pub(super) enum Command {
     StopBlocking,
     /// Nobody is left to ask: end without writing out anything.
     End,
+}
+
+impl Command {
+    pub(super) fn open(
+        run: RunId,
+        label: &Arc<Label>,
+        rule: &Arc<LogRule>,
+        pipes: LogPipes,
+    ) -> Self {
+        Command::Open {
+            run,
+            label: Arc::clone(label),
+            rule: Arc::clone(rule),
+            pipes,
+        }
+    }
+
+    pub(super) fn relog(run: RunId, label: &Arc<Label>, rule: &Arc<LogRule>) -> Self {
+        Command::Relog {
+            run,
+            label: Arc::clone(label),
+            rule: Arc::clone(rule),
+        }
+    }
 }
 
 /// Wakes the logs thread out of its wait.
@@ -109,9 +135,16 @@ impl Inbox {
         })
     }
 
-    /// Appends a command. Of records the oldest is dropped and counted when there are too many. Refuses, by giving the
-    /// command back, when nothing is accepted any more.
+    /// Appends a command and wakes the logs thread. Of records the oldest is dropped and counted when there are too many.
+    /// Refuses, by giving the command back, when nothing is accepted any more.
     pub(super) fn push(&self, command: Command) -> Result<(), Command> {
+        self.append(command)?;
+        self.wake.wake();
+        Ok(())
+    }
+
+    /// As [`Inbox::push`], but the thread may be left asleep until [`Inbox::wake_for_what_waits`].
+    pub(super) fn append(&self, command: Command) -> Result<(), Command> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.closed || queue.commands.len() >= COMMANDS + RECORDS {
             return Err(command);
@@ -129,9 +162,22 @@ impl Inbox {
             queue.records += 1;
         }
         queue.commands.push_back(command);
+        let many = queue.commands.len() >= MANY;
         drop(queue);
-        self.wake.wake();
+        if many {
+            self.wake.wake();
+        }
         Ok(())
+    }
+
+    /// Wakes the thread if there is anything to do.
+    pub(super) fn wake_for_what_waits(&self) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = !queue.commands.is_empty();
+        drop(queue);
+        if waits {
+            self.wake.wake();
+        }
     }
 
     /// Takes the oldest command.
@@ -185,6 +231,24 @@ mod tests {
         inbox.push(Command::End).unwrap();
         assert!(inbox.push(record(1)).is_err());
         assert!(inbox.push(Command::Close(RunId(1))).is_err());
+    }
+
+    #[test]
+    fn what_is_appended_wakes_when_it_is_much_or_when_asked() {
+        let inbox = Inbox::new().unwrap();
+        inbox.wake_for_what_waits();
+        assert!(!inbox.wake.is_pending());
+        inbox.append(record(0)).unwrap();
+        assert!(!inbox.wake.is_pending());
+        inbox.wake_for_what_waits();
+        assert!(inbox.wake.is_pending());
+        inbox.wake.clear();
+        for n in 2..MANY {
+            inbox.append(record(n)).unwrap();
+            assert!(!inbox.wake.is_pending());
+        }
+        inbox.append(record(MANY)).unwrap();
+        assert!(inbox.wake.is_pending());
     }
 
     #[test]
