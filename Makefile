@@ -15,6 +15,9 @@ BUILD := gcc libc6-dev make
 E2E := busybox-static jq python3 zstd
 OWN_DOCKER := ca-certificates debootstrap docker.io iproute2 iptables
 
+# What is tested against an API server mostly waits.
+API_THREADS := --test-threads 5
+
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 
 .PHONY: help
@@ -58,13 +61,16 @@ demo: stack build ## a real Laravel stack under podinit as PID 1, step by step w
 .PHONY: test
 test: stack kubernetes ## the whole test suite, on real processes, the real stack and a real API server
 	$(call say,tests)
-	cargo test --locked --no-fail-fast --features api
+	status=0; \
+	cargo test --locked --no-fail-fast --features api --lib --bins --test '[!a]*' --test 'a[!p]*' || status=$$?; \
+	cargo test --locked --no-fail-fast --features api --test 'api*' -- $(API_THREADS) || status=$$?; \
+	exit $$status
 	$(call say,every test passed)
 
 .PHONY: test-api
 test-api: kubernetes ## the tests against a real API server alone
 	$(call say,tests against a real API server)
-	cargo test --locked --no-fail-fast --features api --test 'api*'
+	cargo test --locked --no-fail-fast --features api --test 'api*' -- $(API_THREADS)
 	$(call say,every test against a real API server passed)
 
 .PHONY: docker

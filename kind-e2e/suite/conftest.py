@@ -1,5 +1,6 @@
 """A namespace and a deadline for each test; what helps with a failure is kept."""
 
+import fcntl
 import json
 import os
 import re
@@ -117,5 +118,8 @@ def load(worker):
 @pytest.fixture(scope="session")
 def crds():
     """The CustomResourceDefinitions, by their chart; kind-e2e/check has applied them without one."""
-    run(os.environ["HELM"], "upgrade", "--install", "podinit-crds", ROOT / "charts/podinit-crds", "--take-ownership", "--wait")
+    # Helm refuses a second upgrade at the same time, and each process of pytest makes its own.
+    with (ROOT / "charts/podinit-crds/Chart.yaml").open() as chart:
+        fcntl.flock(chart, fcntl.LOCK_EX)
+        run(os.environ["HELM"], "upgrade", "--install", "podinit-crds", ROOT / "charts/podinit-crds", "--take-ownership", "--wait")
     yield
