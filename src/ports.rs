@@ -100,6 +100,8 @@ pub struct Object {
     pub version: ObjectVersion,
     /// The whole object.
     pub json: Arc<str>,
+    /// Its status says that pods went back from it.
+    pub failed: bool,
 }
 
 impl Object {

@@ -31,6 +31,8 @@ mod outage;
 mod rights;
 #[path = "api_faults/traffic.rs"]
 mod traffic;
+#[path = "api_faults/trial.rs"]
+mod trial;
 
 use std::fs;
 use std::sync::OnceLock;
@@ -83,10 +85,12 @@ fn cpu(pid: i32) -> f64 {
 
 /// A process's share of the machine's memory, in KiB: all of it, and what is not of its file, which other tests share.
 fn memory(pid: i32) -> (u64, u64) {
+    (rollup(pid, "Pss:"), rollup(pid, "Pss_Anon:"))
+}
+
+/// A line of what the kernel says of a process's memory, in KiB.
+fn rollup(pid: i32, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let number = |name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
-    (number("Pss:"), number("Pss_Anon:"))
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

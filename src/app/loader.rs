@@ -134,6 +134,9 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
                 blind: false,
                 print: 0,
                 candidates: Vec::new(),
+                newest: None,
+                ended_under: None,
+                refuge: false,
                 kept: None,
                 left: false,
             };
@@ -167,6 +170,12 @@ struct Loader<L> {
     print: u64,
     /// Versions of the object that were taken and may prove themselves, the newest last.
     candidates: Vec<Object>,
+    /// The version that was read last, if that was refused, and why.
+    newest: Option<(Object, String)>,
+    /// podinit ended under this version before the pod was ready, and there is a good one.
+    ended_under: Option<ObjectVersion>,
+    /// The last good version is something to go back to: podinit has not ended under it.
+    refuge: bool,
     /// The version that is kept as the last good one.
     kept: Option<ObjectVersion>,
     /// A stop has begun.
@@ -204,25 +213,27 @@ impl<L: Logs> Loader<L> {
     ) -> Result<Plan, LoadFailure> {
         let cached = self.cached(name);
         self.kept = cached.as_ref().map(|object| object.version.clone());
+        let tried = cache::tried(&self.seat.state_dir());
+        self.refuge = self.kept.is_some() && cache::refuge(&self.seat.state_dir()) != self.kept;
+        self.ended_under =
+            tried.filter(|tried| self.kept.as_ref().is_some_and(|kept| kept != tried));
         let file = fallback;
         let spare = cached.is_some() || file.is_some();
         let limit = if spare { SHORT } else { LONG };
         let why = match self.first_object(limit) {
             Ok(object) => {
                 let document = Document::Object(object.clone());
-                let taken = match self.died_under(&object.version, cached.as_ref()) {
-                    Some(rejected) => Err(rejected),
-                    None => self.take(&document),
-                };
-                match taken {
+                match self.take_object(&object) {
                     Ok(plan) => {
                         self.note(&object.version);
+                        self.tell_last_good(cached.as_ref(), &object.version);
                         self.candidates.push(object);
                         self.prepare(&plan)?;
                         return Ok(plan);
                     }
                     Err(rejected) if !spare => return Err(invalid(rejected)),
                     Err(rejected) => {
+                        self.newest = Some((object, rejected.message.clone()));
                         self.refuse(document.origin(), rejected.clone());
                         format!("it is not taken: {}", rejected.message)
                     }
@@ -239,6 +250,7 @@ impl<L: Logs> Loader<L> {
             match self.take(&document) {
                 Ok(plan) => {
                     if let Document::Object(object) = document {
+                        self.lean_on(&object.version);
                         self.candidates.push(object);
                     }
                     self.prepare(&plan)?;
@@ -282,17 +294,50 @@ impl<L: Logs> Loader<L> {
         }
     }
 
-    /// Why not to begin with this version: podinit ended under it before the pod was ready, and there is a good one.
-    fn died_under(&self, version: &ObjectVersion, cached: Option<&Object>) -> Option<Rejected> {
-        let other = cached.is_some_and(|cached| &cached.version != version);
-        let tried = other && cache::tried(&self.seat.state_dir()).as_ref() == Some(version);
-        tried.then(|| Rejected {
-            reason: Refusal::CONTAINER_ENDED,
-            message: format!(
-                "the container ended under generation {} before the pod was ready: back to the last good spec",
-                version.generation
-            ),
-        })
+    /// The plan of a version, unless there is a better one to run.
+    fn take_object(&mut self, object: &Object) -> Result<Plan, Rejected> {
+        if let Some(rejected) = self.known_as_bad(object) {
+            return Err(rejected);
+        }
+        self.try_take(&Document::Object(object.clone()))
+    }
+
+    /// podinit ended under this version before the pod was ready, or other pods went back from it; and there is a good one.
+    fn known_as_bad(&self, object: &Object) -> Option<Rejected> {
+        let version = &object.version;
+        let (reason, what) = if self.ended_under.as_ref() == Some(version) {
+            let what = "the container ended under generation {} before the pod was ready";
+            (Refusal::CONTAINER_ENDED, what)
+        } else if object.failed && self.refuge && self.is_newer(version) {
+            let what = "pods of the set were not ready in time under generation {}";
+            (Refusal::PROGRESS_DEADLINE, what)
+        } else {
+            return None;
+        };
+        let what = what.replace("{}", &version.generation.to_string());
+        let message = format!("{what}: back to the last good spec");
+        Some(Rejected { reason, message })
+    }
+
+    /// The last good version is another one, of the same set.
+    fn is_newer(&self, version: &ObjectVersion) -> bool {
+        let other = |kept: &ObjectVersion| kept != version && kept.uid == version.uid;
+        self.kept.as_ref().is_some_and(other)
+    }
+
+    /// What the set begins with is on trial where it has run under another spec before.
+    fn tell_last_good(&mut self, cached: Option<&Object>, version: &ObjectVersion) {
+        let Some(object) = cached.filter(|_| self.is_newer(version)) else {
+            return;
+        };
+        // It may need what is not there any more: then there is no way back.
+        let read = read(&Document::Object(object.clone()), &self.seat);
+        if let Ok((plan, _)) = read.plan
+            && self.prepare(&plan).is_ok()
+        {
+            self.candidates.push(object.clone());
+            self.tell(Event::LastGood(Arc::new(plan)));
+        }
     }
 
     fn cached(&self, name: &config::ObjectName) -> Option<Object> {
@@ -346,7 +391,12 @@ impl<L: Logs> Loader<L> {
     /// The files may have changed; false: podinit is leaving.
     fn look_again(&mut self, asked: bool) -> bool {
         if let Source::Object { .. } = self.source {
-            return !asked || self.read_files_of_object();
+            return match (&self.newest, asked) {
+                // What it lacked may be there now.
+                (Some(_), _) => self.try_newest_again(asked),
+                (None, true) => self.read_files_of_object(),
+                (None, false) => true,
+            };
         }
         let before = self.print;
         let read = catch_unwind(AssertUnwindSafe(|| {
@@ -386,24 +436,51 @@ impl<L: Logs> Loader<L> {
         }
     }
 
+    /// A version that was refused is read again; it is told why not when somebody asked or the reason is another one.
+    fn try_newest_again(&mut self, asked: bool) -> bool {
+        let Some((object, why)) = self.newest.take() else {
+            return true;
+        };
+        let document = Document::Object(object.clone());
+        match self.take_object(&object) {
+            Ok(plan) => self.changed(document, plan),
+            Err(rejected) => {
+                let news = asked || rejected.message != why;
+                self.newest = Some((object, rejected.message.clone()));
+                !news || self.refuse(document.origin(), rejected)
+            }
+        }
+    }
+
+    fn changed(&mut self, document: Document, plan: Plan) -> bool {
+        if let Document::Object(object) = document {
+            self.candidates.push(object);
+            let old = self.candidates.len().saturating_sub(2);
+            self.candidates.drain(..old);
+        }
+        self.tell(Event::Changed(Arc::new(plan)))
+    }
+
     /// Tells of a document, if it is another one than the last; false: podinit is leaving.
     fn change_to(&mut self, document: Document) -> bool {
         let before = self.print;
         let origin = document.origin();
-        let taken = self.try_take(&document);
+        let taken = match &document {
+            Document::Object(object) => self.take_object(object),
+            Document::Text(_) => self.try_take(&document),
+        };
         if self.print == before && origin.object.is_none() {
             return true;
         }
+        self.newest = None;
         match taken {
-            Ok(plan) => {
+            Ok(plan) => self.changed(document, plan),
+            Err(rejected) => {
                 if let Document::Object(object) = document {
-                    self.candidates.push(object);
-                    let old = self.candidates.len().saturating_sub(2);
-                    self.candidates.drain(..old);
+                    self.newest = Some((object, rejected.message.clone()));
                 }
-                self.tell(Event::Changed(Arc::new(plan)))
+                self.refuse(origin, rejected)
             }
-            Err(rejected) => self.refuse(origin, rejected),
         }
     }
 
@@ -510,12 +587,26 @@ impl<L: Logs> Loader<L> {
         }
     }
 
+    /// Should podinit end under the last good version as well, that is nothing to go back to from one that others refuse.
+    fn lean_on(&self, version: &ObjectVersion) {
+        if self
+            .newest
+            .as_ref()
+            .is_some_and(|(newest, _)| newest.failed)
+        {
+            let _ = cache::take_refuge(&self.seat.state_dir(), version);
+        }
+    }
+
     fn keep(&mut self, version: &ObjectVersion) {
         let known = self.candidates.iter();
         let Some(object) = known.into_iter().find(|object| &object.version == version) else {
             return;
         };
-        match cache::write(&self.seat.state_dir(), object) {
+        let state = self.seat.state_dir();
+        // Needs no room, and comes first: what cannot be kept has proved itself all the same.
+        let kept = cache::prove(&state, version).and_then(|()| cache::write(&state, object));
+        match kept {
             Ok(()) => self.kept = Some(version.clone()),
             Err(error) => self.say(
                 Level::Warn,

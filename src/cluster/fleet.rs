@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use self::status::Count;
+pub(super) use self::status::before;
 use super::Wiring;
 use super::access::{Access, Identity, LIMIT, Pod};
 use super::events::About;
@@ -22,7 +23,8 @@ use crate::domain::claim::set_lease_name;
 use crate::domain::election::{Config, Field, Timing};
 use crate::domain::event::Event;
 use crate::domain::plan::ObjectVersion;
-use crate::domain::rollout::{Admission, MaxUnavailable, Progress, admitted};
+use crate::domain::rollout::{MaxUnavailable, Progress, admitted};
+use crate::domain::time::Mono;
 use crate::ports::Level;
 use crate::spec::units::IntOrPercent;
 use crate::spec::v1alpha1::{ProcessReport, ProcessSet, ProcessSetStatus};
@@ -33,14 +35,16 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-/// Between two looks at the reports while a change is on its way, at least.
+/// Between two looks at the reports while a change is on its way, at least; ever longer while nothing changes.
 const BUSY: Duration = Duration::from_secs(1);
-/// And while nothing changes: this first, then ever longer.
+/// And while none is: this first, then ever longer.
 const QUIET: Duration = Duration::from_secs(10);
 const QUIETEST: Duration = Duration::from_secs(60);
 /// More for each pod: a big fleet is read rarely.
 const BUSY_PER_POD: Duration = Duration::from_millis(4);
 const QUIET_PER_POD: Duration = Duration::from_millis(20);
+/// A report is no later than that, beside the time that all pods of a set are spread over.
+const SETTLE: Duration = Duration::from_secs(5);
 /// Reports in one answer. One of many processes that are unwell takes up to 30 KB, and an answer over 3 MiB is not read.
 const PAGE: u32 = 64;
 /// Who wrote the status, for server-side apply.
@@ -56,11 +60,13 @@ pub(super) async fn turns(me: &Identity, mut seen: watch::Receiver<Seen>, wiring
         if waits.is_none() {
             told = None;
         }
-        let (version, parts) = {
+        let (version, may_act) = {
             let seen = seen.borrow_and_update();
-            (seen.version.clone(), seen.admitted)
+            let named = || seen.admitted_pods.iter().any(|one| one == uid);
+            let may_act = admitted(uid, seen.admitted) || named();
+            (seen.version.clone(), may_act)
         };
-        let turn = waits.is_some() && waits == version && admitted(uid, parts);
+        let turn = waits.is_some() && waits == version && may_act;
         if let Some(object) = version.filter(|_| turn)
             && told.as_ref() != Some(&object)
         {
@@ -120,6 +126,7 @@ pub(super) async fn lead(
         holds,
         commands: commands.clone(),
         known: None,
+        settled_at: Mono::ZERO,
     };
     tokio::join!(contender, leader.work(), tell_ready(wiring, commands));
 }
@@ -154,6 +161,8 @@ struct Leader<'a> {
     holds: watch::Receiver<Held>,
     commands: mpsc::Sender<Command>,
     known: Option<Known>,
+    /// Until then pods that are in the middle of an older change may not have said so.
+    settled_at: Mono,
 }
 
 /// The set's status as it is at the API server: read, or written last. Any other write makes a write after it fail: a
@@ -176,11 +185,24 @@ impl Known {
     }
 }
 
+/// What came of a look at the reports.
+#[derive(Debug, Default)]
+struct Look {
+    /// So many there are.
+    pods: u32,
+    /// Something is new: the next look is soon.
+    changed: bool,
+    /// A change of the spec is on its way.
+    busy: bool,
+    /// The status says all of it.
+    is_told: bool,
+}
+
 impl Leader<'_> {
     async fn work(mut self) {
         let mut told = Told::default();
         let mut pause = Pause::new();
-        let mut quiet = QUIET;
+        let (mut busy_look, mut quiet) = (BUSY, QUIET);
         loop {
             let now = (self.wiring.clock)().mono;
             if !self.holds.borrow_and_update().holds(now) {
@@ -191,20 +213,26 @@ impl Leader<'_> {
                 continue;
             }
             let wait = match self.look().await {
-                Ok((count, changed, busy)) => {
+                Ok(Look {
+                    pods,
+                    changed,
+                    busy,
+                    is_told,
+                }) => {
                     pause.reset();
-                    if told.over() {
+                    if is_told && told.over() {
                         self.say(Level::Info, "the ProcessSet's status is written again");
                     }
-                    quiet = if changed {
-                        QUIET
+                    // A pod that takes its time, or never gets ready, is not looked at all the time.
+                    (busy_look, quiet) = if changed {
+                        (BUSY, QUIET)
                     } else {
-                        (quiet * 2).min(QUIETEST)
+                        ((busy_look * 5 / 4).min(QUIET), (quiet * 2).min(QUIETEST))
                     };
                     if busy {
-                        BUSY.max(BUSY_PER_POD * count)
+                        busy_look.max(BUSY_PER_POD * pods)
                     } else {
-                        quiet.max(QUIET_PER_POD * count)
+                        quiet.max(QUIET_PER_POD * pods)
                     }
                 }
                 Err(trouble) => {
@@ -231,12 +259,11 @@ impl Leader<'_> {
         self.wiring.say(level, message.to_owned());
     }
 
-    /// Folds the reports and writes what changed: how many pods there are, whether anything was written, whether a change
-    /// is on its way.
-    async fn look(&mut self) -> Result<(u32, bool, bool), Trouble> {
+    /// Folds the reports and writes what changed.
+    async fn look(&mut self) -> Result<Look, Trouble> {
         let seen = self.seen.borrow_and_update().clone();
         let Some(version) = &seen.version else {
-            return Ok((0, false, false));
+            return Ok(Look::default());
         };
         let count = self.count(version).await?;
         let pods = count.fleet.pods();
@@ -251,38 +278,64 @@ impl Leader<'_> {
         };
         if &known.of != version {
             // The watch is behind: what it has not told of yet is not written over.
-            return Ok((pods, false, false));
+            return Ok(Look {
+                pods,
+                ..Look::default()
+            });
         }
         let max = match seen.max_unavailable {
             IntOrPercent::Int(count) => MaxUnavailable::Count(count.into()),
             IntOrPercent::Percent(percent) => MaxUnavailable::Percent(percent.into()),
         };
-        let before = status::before(known.status.as_ref(), version.generation);
-        let Admission { parts, progress } = count.fleet.admit(before, max);
         let now = (self.wiring.clock)();
+        let mut before = status::before(known.status.as_ref(), version.generation);
+        if before.settling {
+            self.settled_at = now.mono + SETTLE + BUSY_PER_POD * pods;
+        }
+        before.settling |= now.mono < self.settled_at;
+        let admission = count.fleet.admit(&before, max);
+        let progress = admission.progress;
         let refused = self.wiring.snapshots.borrow().spec.refused.clone();
-        let told = (parts, progress, refused.as_deref());
+        let told = (&admission, refused.as_deref());
         let before = known.status.as_ref();
         let status = status::status(version.generation, &count, told, before, now.wall);
-        let busy = !matches!(progress, Progress::Complete | Progress::Failed { .. });
+        let look = Look {
+            pods,
+            changed: false,
+            busy: !matches!(progress, Progress::Complete | Progress::Failed { .. }),
+            is_told: false,
+        };
         if before == Some(&status) {
             self.known = Some(known);
-            return Ok((pods, false, busy));
+            return Ok(Look {
+                is_told: true,
+                ..look
+            });
         }
         // What is not held any more by now is somebody else's to write.
         if !self.holds.borrow().holds(now.mono) {
-            return Ok((pods, false, busy));
+            return Ok(look);
         }
         match self.write(&status, &known.version).await {
             Ok(written) => self.known = Some(written),
             // Something about it is newer: it is read before the next try, soon.
-            Err(trouble) if trouble.kind == Kind::Conflict => return Ok((pods, true, true)),
+            Err(trouble) if trouble.kind == Kind::Conflict => {
+                return Ok(Look {
+                    changed: true,
+                    busy: true,
+                    ..look
+                });
+            }
             Err(trouble) => return Err(trouble),
         }
         for notice in status::notices(before, &status) {
             self.wiring.notices.0.about(About::Set, notice);
         }
-        Ok((pods, true, busy))
+        Ok(Look {
+            changed: true,
+            is_told: true,
+            ..look
+        })
     }
 
     fn sets(&self) -> Api<DynamicObject> {

@@ -9,6 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::sync::watch;
 
+pub(super) use self::status::SETTLED;
 use self::status::{Extra, status};
 use super::access::{Access, Identity, LIMIT, Pod};
 use super::pause::{Pause, part, sleep, spread, within};
@@ -117,7 +118,7 @@ fn complain(told: &mut Told, trouble: &Trouble, wiring: &Wiring) {
     if told.is_news(trouble) {
         let advice = match trouble.kind {
             Kind::Forbidden => {
-                "; its Role needs create and patch of processreports and patch of processreports/status"
+                "; its Role needs create and patch of processreports and patch of processreports/status: without them no pod acts on a change that stops processes"
             }
             Kind::NotFound => "; is the CustomResourceDefinition installed?",
             Kind::Conflict | Kind::Refused | Kind::Other => "",

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use tokio::sync::watch::Sender;
 
 use super::access::Access;
+use super::fleet::before;
 use super::pause::{Pause, Retry, sleep, spread};
 use super::trouble::{GONE, Kind, Told, Trouble};
 use super::{News, Wiring};
@@ -42,6 +43,8 @@ pub(super) struct Seen {
     pub(super) max_unavailable: IntOrPercent,
     /// How many parts of a billion may act on this version.
     pub(super) admitted: u32,
+    /// And which pods beside them, by uid.
+    pub(super) admitted_pods: Arc<[String]>,
     /// How many pods it has.
     pub(super) pods: u32,
 }
@@ -52,6 +55,7 @@ impl Default for Seen {
             version: None,
             max_unavailable: IntOrPercent::Percent(25),
             admitted: 0,
+            admitted_pods: Arc::default(),
             pods: 0,
         }
     }
@@ -218,17 +222,21 @@ impl Follower<'_> {
         let status: Option<ProcessSetStatus> = serde_json::from_value(head.status).ok();
         let rollout = status.as_ref().and_then(|status| status.rollout.as_ref());
         let rollout = rollout.filter(|rollout| rollout.generation == version.generation);
+        let failed = before(status.as_ref(), version.generation).failed;
         let pods = status.as_ref().and_then(|status| status.pods.as_ref());
         self.seen.send_replace(Seen {
             version: Some(version.clone()),
             max_unavailable: head.spec.rollout.max_unavailable,
             admitted: rollout.map_or(0, |rollout| rollout.admitted_parts_per_billion),
+            admitted_pods: rollout
+                .map_or_else(Arc::default, |rollout| rollout.admitted_pods.clone().into()),
             pods: pods.map_or(0, |pods| pods.total),
         });
         Ok(Object {
             name: name.clone(),
             version,
             json: json.into(),
+            failed,
         })
     }
 

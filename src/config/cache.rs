@@ -20,6 +20,8 @@ const NAME: &str = "processset.json";
 const NEW: &str = "processset.json.new";
 /// The version that the pod is under, and that has not proved itself.
 const TRIED: &str = "tried.json";
+/// The last good version, while the pod is back under it because others have gone back.
+const REFUGE: &str = "refuge.json";
 /// More than any ProcessSet with what is around it: as a string in JSON it may be twice as long.
 const LIMIT: u64 = 8 << 20;
 
@@ -99,6 +101,7 @@ fn read_as(directory: &Path, name: &ObjectName, user: u32) -> Result<Option<Obje
             generation: kept.generation,
         },
         json: kept.object.into(),
+        failed: false,
     }))
 }
 
@@ -135,15 +138,44 @@ fn open(path: &Path, user: u32) -> Result<Option<Vec<u8>>, String> {
 
 /// Notes that the pod is under this version now.
 pub fn try_out(directory: &Path, version: &ObjectVersion) -> io::Result<()> {
+    note(directory, TRIED, version)
+}
+
+/// Notes that the pod begins with this version, its last good one, though there is a newer one.
+pub fn take_refuge(directory: &Path, version: &ObjectVersion) -> io::Result<()> {
+    note(directory, REFUGE, version)
+}
+
+fn note(directory: &Path, name: &str, version: &ObjectVersion) -> io::Result<()> {
     let text = serde_json::to_vec(&(&version.uid, version.generation))?;
-    replace(directory, TRIED, &text)
+    replace(directory, name, &text)
 }
 
 /// The version that the pod was under when podinit ended, if that had not proved itself. What cannot be read is none.
 pub fn tried(directory: &Path) -> Option<ObjectVersion> {
-    let text = open(&directory.join(TRIED), geteuid().as_raw()).ok()??;
+    noted(directory, TRIED)
+}
+
+/// The last good version, if podinit ended under it before the pod was ready, when it had begun with it though there was a
+/// newer one.
+pub fn refuge(directory: &Path) -> Option<ObjectVersion> {
+    noted(directory, REFUGE)
+}
+
+fn noted(directory: &Path, name: &str) -> Option<ObjectVersion> {
+    let text = open(&directory.join(name), geteuid().as_raw()).ok()??;
     let (uid, generation) = serde_json::from_slice(&text).ok()?;
     Some(ObjectVersion { uid, generation })
+}
+
+/// This version has proved itself, whether it can be kept or not. Of another one it still holds that it did not.
+pub fn prove(directory: &Path, version: &ObjectVersion) -> io::Result<()> {
+    for name in [TRIED, REFUGE] {
+        if noted(directory, name).as_ref() == Some(version) {
+            std::fs::remove_file(directory.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// FNV-1a: it finds damage, it keeps nobody out.
@@ -176,7 +208,27 @@ mod tests {
                 generation: 7,
             },
             json: "{\"kind\": \"ProcessSet\"}".into(),
+            failed: false,
         }
+    }
+
+    #[test]
+    fn a_version_that_has_proved_itself_is_on_trial_no_more_and_another_one_still_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let version = |generation| ObjectVersion {
+            uid: "u".into(),
+            generation,
+        };
+        prove(dir.path(), &version(7)).unwrap();
+        try_out(dir.path(), &version(7)).unwrap();
+        prove(dir.path(), &version(6)).unwrap();
+        assert_eq!(tried(dir.path()), Some(version(7)));
+        take_refuge(dir.path(), &version(6)).unwrap();
+        prove(dir.path(), &version(7)).unwrap();
+        assert_eq!(tried(dir.path()), None);
+        assert_eq!(refuge(dir.path()), Some(version(6)));
+        prove(dir.path(), &version(6)).unwrap();
+        assert_eq!(refuge(dir.path()), None);
     }
 
     #[test]

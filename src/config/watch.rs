@@ -72,6 +72,8 @@ pub struct Watch {
     names: BTreeMap<WatchDescriptor, Names>,
     /// The way to a file was never the same twice: look again, whether something is told or not.
     unsettled: bool,
+    /// When something that matters happened first, and last, if the wait for quiet was cut short.
+    happened: Option<(Instant, Instant)>,
 }
 
 /// What in a directory matters, beside the directory itself.
@@ -108,6 +110,7 @@ impl Watch {
             inotify: None,
             names: BTreeMap::new(),
             unsettled: false,
+            happened: None,
         }
     }
 
@@ -117,6 +120,8 @@ impl Watch {
         self.names.clear();
         self.inotify = None;
         self.unsettled = false;
+        // Whatever it was, it is read after this.
+        self.happened = None;
         if paths.is_empty() {
             return Ok(());
         }
@@ -175,9 +180,11 @@ impl Watch {
 
     /// Waits, for ever if need be.
     pub fn wait(&mut self) -> Woken {
-        // When something that matters happened first, and last.
         let now = Instant::now();
-        let mut happened = std::mem::take(&mut self.unsettled).then_some((now, now));
+        let mut happened = self.happened.take();
+        if std::mem::take(&mut self.unsettled) {
+            happened = Some((now, now));
+        }
         loop {
             let left = happened.map(|(first, last)| {
                 let patience = PATIENCE.saturating_sub(first.elapsed());
@@ -187,6 +194,7 @@ impl Watch {
                 return Woken::Files;
             }
             if self.poll(left) {
+                self.happened = happened;
                 return Woken::Waker;
             }
             // What does not matter is neither an event nor quiet.

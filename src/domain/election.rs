@@ -46,6 +46,8 @@ const CANDIDATES: u64 = 8;
 
 /// After so long without a renewal anybody may take a set's Lease.
 pub const ABANDONED: Duration = Duration::from_secs(300);
+/// After so long a pod that is not ready may ask for it as well: none is, while their spec is a bad one.
+pub const NOBODY_READY: Duration = Duration::from_secs(30);
 
 /// How often a pod that is no candidate looks: a pod's share, and its bounds.
 const LOOK_PER_POD: Duration = Duration::from_millis(20);
@@ -532,14 +534,19 @@ impl Elector {
         now >= self.valid_until()
     }
 
+    /// How long nothing was seen of a holder.
+    fn silence(&self, now: Mono) -> Duration {
+        now.since(self.observed.as_ref().map_or(self.began, |seen| seen.at))
+    }
+
     /// Is it one of those who may take it?
     fn may_take(&self, now: Mono) -> bool {
-        let last = self.observed.as_ref().map_or(self.began, |seen| seen.at);
-        let silent = now.since(last);
+        let silent = self.silence(now);
         match &self.config.field {
             Field::Everybody => true,
             Field::Few { uid } => {
-                silent >= ABANDONED || self.ready && is_candidate(uid, self.known_pods(), silent)
+                let asks = self.ready || silent >= NOBODY_READY;
+                silent >= ABANDONED || asks && is_candidate(uid, self.known_pods(), silent)
             }
         }
     }
@@ -559,8 +566,13 @@ impl Elector {
         match &self.config.field {
             Field::Few { uid } => {
                 // Not asked how long it is silent: who may take it only because of that keeps looking rarely.
-                if self.ready && is_candidate(uid, self.known_pods(), Duration::ZERO) {
-                    jittered(retry)
+                if is_candidate(uid, self.known_pods(), Duration::ZERO) {
+                    let waits = if self.ready {
+                        Duration::ZERO
+                    } else {
+                        NOBODY_READY.saturating_sub(self.silence(now))
+                    };
+                    waits + jittered(retry)
                 } else {
                     let look = (LOOK_PER_POD * self.known_pods()).clamp(LOOK_MIN, LOOK_MAX);
                     look.mul_f64(0.5 + share)

@@ -12,6 +12,8 @@ use super::time::Mono;
 /// Something that happened outside.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// The last good spec of a set whose newest one was never good here: comes before that one, which is on trial then.
+    LastGood(Arc<Plan>),
     /// The spec was read, resolved, and its directories made.
     Loaded(Arc<Plan>),
     /// There is nothing to run.
@@ -132,6 +134,14 @@ impl Refusal {
     pub const PROGRESS_DEADLINE: &'static str = "ProgressDeadlineExceeded";
     /// The reason of one that was taken, and under which podinit ended before the pod was ready.
     pub const CONTAINER_ENDED: &'static str = "ContainerEnded";
+    /// The reason of one that was taken by a pod that was not ready before either: it may not be the spec's fault.
+    pub const WAS_NOT_READY: &'static str = "WasNotReady";
+    /// Of these the pod will have nothing any more, however often it is told of them.
+    pub const WENT_BACK: [&'static str; 3] = [
+        Self::PROGRESS_DEADLINE,
+        Self::CONTAINER_ENDED,
+        Self::WAS_NOT_READY,
+    ];
 }
 
 /// Why there is nothing to run.

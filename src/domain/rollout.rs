@@ -10,14 +10,20 @@
 //! - Parts without pods cost nothing and are passed over; the last step goes to all of them.
 //! - Pods that share a part act together. Of 20 pods two share one once in five million sets; where more of them share one
 //!   than the limit, they go alone, when no other pod is at risk.
+//! - A pod that is not ready and has not acted (it is in the middle of an older change, say, or never got ready) is down as
+//!   well: while it is, so many fewer ready ones may act. It has nothing to lose itself, so it goes first, whatever its part:
+//!   such pods are named (`admittedPods`), as many as the limit allows to act at a time.
+//! - Where an older generation was on its way, the first look of a new one raises nothing: pods that are in the middle of
+//!   the older one have time to say so.
+//! - Who is leaving acts on nothing any more.
 //! - Pods that acted and fell over later count as at risk, so they hold the others up, but they are not undone.
 //! - A pod that started with the new spec counts as one that acted: while many of a set's new pods do not get ready, the
 //!   old ones are left alone.
 //! - After one pod went back (it was not ready by the progress deadline) nothing is raised until the spec changes, also once
 //!   that pod is gone.
 //! - A pod that refuses the spec (it is invalid for it, or of another revision) does not act on it, so it is not at risk.
-//! - A podinit that ended under the new spec while its Pod is still there is at risk: the kubelet may start it again, and it may
-//!   have been the spec that ended it.
+//! - A podinit that ended under the new spec before that had proved itself is at risk while its Pod is there: the kubelet may
+//!   start it again, and it may have been the spec that ended it.
 //! - What was complete once stays so, though a pod falls over later, until a pod turns up that has not acted.
 //! - Reports are late, never early: a pod says that it acted and that it is ready in one report, so a pod whose report is
 //!   old counts as at risk. A pod that comes to life after the count with an old spec (its API server was away) and an
@@ -27,6 +33,9 @@ use super::hash::fnv1a;
 
 #[cfg(test)]
 mod tests;
+
+/// So many pods are named at a time.
+pub const NAMED: usize = 64;
 
 /// All parts.
 pub const PARTS: u32 = 1_000_000_000;
@@ -52,8 +61,10 @@ pub enum MaxUnavailable {
 
 /// What a pod's report says about one generation of the spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pod {
-    /// The [`part`] of whose report it is.
+pub struct Pod<'a> {
+    /// Whose report it is: its uid.
+    pub uid: &'a str,
+    /// Its [`part`].
     pub part: u32,
     /// It runs this generation: it acted on the change, or started with it, or nothing had to be done.
     pub acted: bool,
@@ -63,24 +74,37 @@ pub struct Pod {
     pub reverted: bool,
     /// It does not take this generation.
     pub refuses: bool,
+    /// It has begun to stop.
+    pub leaves: bool,
 }
 
 /// What was known of a rollout before.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Before {
     /// So many parts were admitted.
     pub parts: u32,
+    /// And these pods, by uid.
+    pub pods: Vec<String>,
     /// It was complete.
     pub complete: bool,
     /// Pods went back.
     pub failed: bool,
+    /// An older generation was on its way: pods may be in the middle of that, and not have said so yet.
+    pub settling: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    part: u32,
+    ready: bool,
+    uid: String,
 }
 
 /// The reports of a set's pods, folded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fleet {
-    /// The parts of pods that have not acted.
-    waiting: Vec<u32>,
+    /// Pods that have not acted.
+    waiting: Vec<Waiting>,
     /// Pods that acted and are not ready: at risk whether they are admitted or not.
     unready: u32,
     pods: u32,
@@ -91,10 +115,12 @@ pub struct Fleet {
 }
 
 /// How it goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
     /// How many parts may act from now on.
     pub parts: u32,
+    /// And which pods whatever their part, by uid: at most [`NAMED`].
+    pub pods: Vec<String>,
     /// Why not more.
     pub progress: Progress,
 }
@@ -104,7 +130,7 @@ pub struct Admission {
 pub enum Progress {
     /// Every pod that takes it acted, and all were ready then.
     Complete,
-    /// So many pods may be acting, or acted and are not ready.
+    /// So many pods may be acting, or are not ready.
     Waiting {
         /// How many.
         at_risk: u32,
@@ -118,22 +144,26 @@ pub enum Progress {
 
 impl Fleet {
     /// Counts a pod.
-    pub fn add(&mut self, pod: Pod) {
+    pub fn add(&mut self, pod: Pod<'_>) {
         self.pods += 1;
         self.ready += u32::from(pod.ready);
         self.updated += u32::from(pod.acted);
         self.reverted += u32::from(pod.reverted);
         self.refusing += u32::from(pod.refuses);
         match pod {
-            Pod { refuses: true, .. } => {}
+            Pod { refuses: true, .. } | Pod { leaves: true, .. } => {}
+            Pod { acted: true, .. } => self.unready += u32::from(!pod.ready),
             Pod {
-                acted: false, part, ..
-            } => self.waiting.push(part),
-            Pod { ready, .. } => self.unready += u32::from(!ready),
+                part, ready, uid, ..
+            } => self.waiting.push(Waiting {
+                part,
+                ready,
+                uid: uid.to_owned(),
+            }),
         }
     }
 
-    /// Counts a podinit that acted and has ended: no pod that runs, but one that is at risk.
+    /// Counts a podinit that acted and is at its end, by what it acted on perhaps: no pod that runs, but one that is at risk.
     pub fn add_ended(&mut self) {
         self.unready += 1;
     }
@@ -169,55 +199,78 @@ impl Fleet {
         }
     }
 
-    /// How many parts to admit after so many were, and how it goes.
-    pub fn admit(&self, before: Before, max: MaxUnavailable) -> Admission {
-        let current = before.parts.min(PARTS);
-        let at_risk = self.at_risk(current);
-        let all = self.updated + self.refusing == self.pods;
+    /// How many parts to admit after so many were, which pods beside them, and how it goes.
+    pub fn admit(&self, before: &Before, max: MaxUnavailable) -> Admission {
+        let parts = before.parts.min(PARTS);
+        let waits = |uid: &&String| self.waiting.iter().any(|one| one.uid == **uid);
+        let named: Vec<String> = before.pods.iter().filter(waits).cloned().collect();
+        let at_risk = self.at_risk(parts, &named);
+        let all = self.updated + self.refusing == self.pods && self.pods > 0;
         let progress = match self.reverted {
             0 if !before.failed && all && (at_risk == 0 || before.complete) => Progress::Complete,
             0 if !before.failed => Progress::Waiting { at_risk },
             reverted => Progress::Failed { reverted },
         };
-        let parts = match progress {
+        let (parts, pods) = match progress {
             // Without a report nothing is known, so nothing is risked.
-            _ if self.pods == 0 => current,
-            Progress::Failed { .. } => current,
+            _ if self.pods == 0 => (parts, named),
+            Progress::Failed { .. } => (parts, named),
+            Progress::Waiting { .. } if before.settling => (parts, named),
             Progress::Complete | Progress::Waiting { .. } => {
-                self.raised(current, at_risk, self.limit(max))
+                self.raised(parts, named, self.limit(max))
             }
         };
         let progress = match progress {
             Progress::Waiting { .. } => Progress::Waiting {
-                at_risk: self.at_risk(parts),
+                at_risk: self.at_risk(parts, &pods),
             },
             same @ (Progress::Complete | Progress::Failed { .. }) => same,
         };
-        Admission { parts, progress }
-    }
-
-    /// Pods that may be acting or acted and are not ready, when so many parts are admitted.
-    pub fn at_risk(&self, parts: u32) -> u32 {
-        let may_act = self.waiting.iter().filter(|part| **part < parts).count() as u32;
-        self.unready + may_act
-    }
-
-    /// Up to the part of the first pod that has to wait, or all.
-    fn raised(&self, current: u32, mut at_risk: u32, limit: u32) -> u32 {
-        let mut next: Vec<u32> = self
-            .waiting
-            .iter()
-            .copied()
-            .filter(|part| *part >= current)
-            .collect();
-        next.sort_unstable();
-        for sharing in next.chunk_by(u32::eq) {
-            let more = sharing.len() as u32;
-            if at_risk > 0 && at_risk + more > limit {
-                return sharing[0];
-            }
-            at_risk += more;
+        Admission {
+            parts,
+            pods,
+            progress,
         }
-        PARTS
+    }
+
+    /// Pods that are not ready, and those that may be acting, when so many parts, and these pods, are admitted.
+    pub fn at_risk(&self, parts: u32, named: &[String]) -> u32 {
+        let waiting = self.waiting.iter();
+        let may_be_down =
+            |one: &&Waiting| !one.ready || one.part < parts || named.contains(&one.uid);
+        self.unready + waiting.filter(may_be_down).count() as u32
+    }
+
+    /// Names those who have nothing to lose, then goes up to the part of the first pod that has to wait.
+    fn raised(&self, parts: u32, mut named: Vec<String>, limit: u32) -> (u32, Vec<String>) {
+        let mut waiting: Vec<&Waiting> = self.waiting.iter().collect();
+        waiting.sort_unstable();
+        let may_act =
+            |one: &Waiting, named: &[String]| one.part < parts || named.contains(&one.uid);
+        let acts = waiting.iter().filter(|one| may_act(one, &named)).count() as u32;
+        let mut acting = self.unready + acts;
+        for one in &waiting {
+            if acting > 0 && acting >= limit || named.len() >= NAMED {
+                break;
+            }
+            if !one.ready && !may_act(one, &named) {
+                named.push(one.uid.clone());
+                acting += 1;
+            }
+        }
+        let mut down = self.at_risk(parts, &named);
+        waiting.retain(|one| one.part >= parts);
+        for sharing in waiting.chunk_by(|one, next| one.part == next.part) {
+            let new = || sharing.iter().filter(|one| !named.contains(&one.uid));
+            let more_acting = new().count() as u32;
+            let more_down = new().filter(|one| one.ready).count() as u32;
+            let fits = |now: u32, more: u32| more == 0 || now == 0 || now + more <= limit;
+            if !fits(acting, more_acting) || !fits(down, more_down) {
+                return (sharing[0].part, named);
+            }
+            acting += more_acting;
+            down += more_down;
+        }
+        (PARTS, named)
     }
 }

@@ -207,6 +207,7 @@ impl System {
             _ => {}
         }
         match event {
+            Event::LastGood(plan) => self.changes.last_good(plan),
             Event::Loaded(plan) => self.adopt(&plan, now),
             Event::LoadFailed(failure) => self.load_failed(failure, now),
             Event::Signal(signal) => self.signalled(signal, now),

@@ -1,13 +1,11 @@
 //! The API server is away for a while: no child notices, podinit does next to nothing, and what was missed is made up for.
 
 use std::fs;
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, Pod, documented_rules};
-use crate::support::http::{ask, port_of};
+use crate::support::http::{ask, port_of, probed};
 use crate::support::{Podinit, SOON, children_of, says, within};
 use crate::{STUB, cpu, set, tells};
 
@@ -17,7 +15,7 @@ const MOST_CPU: f64 = 0.02;
 /// How long the server is away, in seconds.
 fn away() -> usize {
     let told = std::env::var("PODINIT_OUTAGE_SECONDS").ok();
-    told.map_or(15, |seconds| seconds.parse().unwrap())
+    told.map_or(60, |seconds| seconds.parse().unwrap())
 }
 
 #[test]
@@ -28,20 +26,6 @@ fn a_server_that_is_killed_is_missed_by_nobody() {
 #[test]
 fn a_server_that_takes_connections_and_never_answers_is_missed_by_nobody() {
     an_outage(|server| server.freeze(true), |server| server.freeze(false));
-}
-
-/// Counts who connects.
-fn probed() -> (u16, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let count = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&count);
-    std::thread::spawn(move || {
-        for _ in listener.incoming() {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-    (port, count)
 }
 
 fn spec(word: &str, replicas: u32, port: u16) -> String {

@@ -18,6 +18,11 @@ impl Missing {
         self.resource == resource && verbs.contains(&&*self.verb)
     }
 
+    /// Nobody sees what this pod does, or nobody says whose turn it is.
+    fn costs_turns(&self) -> bool {
+        self.resource.starts_with("processreports") || self.resource == "processsets/status"
+    }
+
     /// As the API server says it.
     fn words(&self) -> String {
         format!("cannot {} resource \"{}\"", self.verb, self.resource)
@@ -116,6 +121,9 @@ fn without(cluster: &Cluster, missing: &Missing) {
         podinit.wait_for_nth("many crashes", 40, |line| line.is_own("c-0", "started"));
     }
     assert_eq!((podinit.starts("a-0"), podinit.starts("b-0")), (1, 1));
+    if missing.costs_turns() {
+        no_turn_comes(cluster, missing, &namespace, &podinit);
+    }
     let finished = podinit.stop();
     assert!([0, 143].contains(&finished.code), "{}", finished.story());
     let lines = finished.lines.iter();
@@ -135,6 +143,19 @@ fn without(cluster: &Cluster, missing: &Missing) {
         missing.words(),
         finished.story()
     );
+}
+
+/// A change that stops a process is waited with, and what was said of the right has said so.
+fn no_turn_comes(cluster: &Cluster, missing: &Missing, namespace: &str, podinit: &Podinit) {
+    let told = podinit.wait_for(&missing.words(), tells(&missing.words()));
+    let cost = "without them no pod acts on a change that stops processes";
+    assert!(told.get("message").contains(cost), "{}", told.text);
+    cluster.apply(namespace, &set(&spec("two", 2)));
+    podinit.wait_for("it waits", tells("which waits: its turn"));
+    // Each takes a second; a turn, where there is one, comes in less.
+    let later = podinit.starts("c-0") + 5;
+    podinit.wait_for_nth("time passes", later, |line| line.is_own("c-0", "started"));
+    assert_eq!(podinit.starts("a-0"), 1, "without {}", missing.words());
 }
 
 fn everything_else_goes_on(cluster: &Cluster, missing: &Missing, pod: &Pod<'_>, podinit: &Podinit) {

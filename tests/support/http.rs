@@ -1,7 +1,9 @@
-//! Asking the admin port.
+//! Asking the admin port, and being asked by a probe.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Podinit, SOON};
 
@@ -24,4 +26,18 @@ pub fn ask(address: &str, method: &str, path: &str) -> (u16, String) {
     let status = answer["HTTP/1.1 ".len()..][..3].parse().unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     (status, body.to_owned())
+}
+
+/// A port, and how often somebody has connected to it.
+pub fn probed() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for _ in listener.incoming() {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    (port, count)
 }

@@ -1,17 +1,15 @@
 //! Reports, folded, as the status of a ProcessSet. Pure.
 
+use crate::cluster::report::SETTLED;
 use crate::domain::event::Refusal;
 use crate::domain::plan::{ObjectVersion, revision};
-use crate::domain::rollout::{Before, Fleet, Pod, Progress, part};
+use crate::domain::rollout::{Admission, Before, Fleet, Pod, Progress, part};
 use crate::domain::time::Wall;
 use crate::ports::Notice;
 use crate::spec::v1alpha1::{
     Condition, ConditionStatus, Phase, PodCounts, ProcessReportStatus, ProcessSetStatus,
     RolloutStatus,
 };
-
-/// Why a pod went back from a spec that it had taken.
-const TAKEN_BACK: [&str; 2] = [Refusal::PROGRESS_DEADLINE, Refusal::CONTAINER_ENDED];
 
 /// Why a rollout does not go on, in the word of a Deployment.
 const FAILED: &str = "ProgressDeadlineExceeded";
@@ -36,36 +34,53 @@ impl Count {
             .is_some_and(|uid| uid != &*version.uid);
         let is_this = |generation| !other && generation == Some(version.generation);
         let acted = is_this(report.observed_generation);
-        if report.phase == Phase::Stopped {
-            if acted {
-                self.fleet.add_ended();
-            }
-            return;
-        }
+        // What it refuses may be of another set than what it runs.
+        let refused_uid = report.refused_uid.as_deref();
+        let refuses_this = |generation| {
+            generation == Some(version.generation)
+                && refused_uid.map_or(!other, |uid| uid == &*version.uid)
+        };
         let find = |kind: &str| report.conditions.iter().find(|one| one.kind == kind);
         let holds = |kind| find(kind).is_some_and(|one| one.status == ConditionStatus::True);
-        let refused = find("Accepted")
-            .filter(|one| one.status == ConditionStatus::False && is_this(one.observed_generation));
-        let reverted = refused.is_some_and(|one| TAKEN_BACK.contains(&one.reason.as_str()));
+        let leaves = matches!(
+            report.phase,
+            Phase::Draining | Phase::Stopping | Phase::Stopped
+        );
+        let proven = find("Progressing").is_some_and(|one| one.reason == SETTLED);
+        if leaves && acted && !proven {
+            self.fleet.add_ended();
+        }
+        if report.phase == Phase::Stopped {
+            return;
+        }
+        let refused = find("Accepted").filter(|one| {
+            one.status == ConditionStatus::False && refuses_this(one.observed_generation)
+        });
+        // Who was not ready before either says nothing about the spec.
+        let failures = [Refusal::PROGRESS_DEADLINE, Refusal::CONTAINER_ENDED];
+        let reverted = refused.is_some_and(|one| failures.contains(&one.reason.as_str()));
         self.degraded += u32::from(holds("Degraded"));
         self.serving += u32::from(holds("Ready"));
         self.fleet.add(Pod {
+            uid,
             part: part(uid),
             acted,
             // In the middle of a change a pod may look ready that is not done with it.
             ready: holds("Ready") && !holds("Progressing"),
             reverted,
             refuses: refused.is_some() && !reverted && !acted,
+            leaves,
         });
     }
 }
 
 /// What the status says of the rollout of this generation.
-pub(super) fn before(status: Option<&ProcessSetStatus>, generation: i64) -> Before {
+pub(in crate::cluster) fn before(status: Option<&ProcessSetStatus>, generation: i64) -> Before {
     let Some(status) = status else {
         return Before::default();
     };
     let rollout = (status.rollout.as_ref()).filter(|rollout| rollout.generation == generation);
+    let older = (status.rollout.as_ref()).is_some_and(|rollout| rollout.generation != generation);
     let mut conditions = status.conditions.iter();
     let progressing = conditions.find(|one| one.kind == "Progressing");
     let says = |reason: &str| {
@@ -74,6 +89,8 @@ pub(super) fn before(status: Option<&ProcessSetStatus>, generation: i64) -> Befo
     };
     Before {
         parts: rollout.map_or(0, |rollout| rollout.admitted_parts_per_billion),
+        pods: rollout.map_or_else(Vec::new, |rollout| rollout.admitted_pods.clone()),
+        settling: older && progressing.is_some_and(|one| one.reason != COMPLETE),
         complete: says(COMPLETE),
         failed: says(FAILED),
     }
@@ -83,7 +100,7 @@ pub(super) fn before(status: Option<&ProcessSetStatus>, generation: i64) -> Befo
 pub(super) fn status(
     generation: i64,
     count: &Count,
-    (parts, progress, refused): (u32, Progress, Option<&Refusal>),
+    (admission, refused): (&Admission, Option<&Refusal>),
     before: Option<&ProcessSetStatus>,
     now: Wall,
 ) -> ProcessSetStatus {
@@ -99,7 +116,7 @@ pub(super) fn status(
         Some(refused) => (false, refused.reason, refused.message.clone()),
         None => (true, "Valid", String::new()),
     };
-    let (moving, moving_reason, moving_message) = how_it_goes(progress, fleet);
+    let (moving, moving_reason, moving_message) = how_it_goes(admission.progress, fleet);
     let all_ready = total > 0 && ready == total;
     let ready_message = format!("{ready} of {total} pods are ready");
     let degraded = count.degraded > 0;
@@ -149,7 +166,8 @@ pub(super) fn status(
         }),
         rollout: Some(RolloutStatus {
             generation,
-            admitted_parts_per_billion: parts,
+            admitted_parts_per_billion: admission.parts,
+            admitted_pods: admission.pods.clone(),
         }),
         conditions: conditions.to_vec(),
     }
@@ -232,6 +250,9 @@ fn how_it_goes(progress: Progress, fleet: &Fleet) -> (bool, &'static str, String
                 format!("{updated} of {total} pods run this generation; {refusing} do not take it"),
             ),
         },
+        Progress::Waiting { .. } if total == 0 => {
+            (true, "Updating", "no pod has reported".to_owned())
+        }
         Progress::Waiting { at_risk } => (
             true,
             "Updating",
@@ -257,7 +278,7 @@ fn how_it_goes(progress: Progress, fleet: &Fleet) -> (bool, &'static str, String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rollout::PARTS;
+    use crate::domain::rollout::{MaxUnavailable, PARTS};
 
     fn report(generation: i64, ready: bool, progressing: bool) -> ProcessReportStatus {
         let condition = |kind: &str, holds: bool| Condition {
@@ -291,6 +312,16 @@ mod tests {
         }
     }
 
+    const COUNT: MaxUnavailable = MaxUnavailable::Count(1);
+
+    fn at_its_end(progress: Progress) -> Admission {
+        Admission {
+            parts: PARTS,
+            pods: Vec::new(),
+            progress,
+        }
+    }
+
     fn count(reports: &[ProcessReportStatus]) -> Count {
         let mut count = Count::default();
         for (at, report) in reports.iter().enumerate() {
@@ -309,13 +340,19 @@ mod tests {
             report(2, true, false),
             gone,
         ]);
-        let told = (200, Progress::Waiting { at_risk: 1 }, None);
-        let status = status(2, &count, told, None, Wall(0));
+        let admission = Admission {
+            parts: 200,
+            pods: vec!["uid-7".to_owned()],
+            progress: Progress::Waiting { at_risk: 1 },
+        };
+        let status = status(2, &count, (&admission, None), None, Wall(0));
         let pods = status.pods.unwrap();
         assert_eq!((pods.total, pods.updated, pods.ready), (3, 2, 3));
         assert_eq!(pods.summary, "3/3");
         assert_eq!(count.fleet.ready(), 2, "one is in the middle of the change");
-        assert_eq!(status.rollout.unwrap().admitted_parts_per_billion, 200);
+        let rollout = status.rollout.unwrap();
+        assert_eq!(rollout.admitted_parts_per_billion, 200);
+        assert_eq!(rollout.admitted_pods, ["uid-7"]);
         let told: Vec<String> = (status.conditions.iter())
             .map(|one| format!("{} {:?} {}", one.kind, one.status, one.reason))
             .collect();
@@ -333,18 +370,24 @@ mod tests {
     #[test]
     fn a_condition_that_stays_keeps_its_time() {
         let count = count(&[report(2, true, false)]);
-        let first = status(2, &count, (1000, Progress::Complete, None), None, Wall(0));
+        let first = status(
+            2,
+            &count,
+            (&at_its_end(Progress::Complete), None),
+            None,
+            Wall(0),
+        );
         let later = Wall(60_000_000);
         let again = status(
             2,
             &count,
-            (1000, Progress::Complete, None),
+            (&at_its_end(Progress::Complete), None),
             Some(&first),
             later,
         );
         assert_eq!(first, again);
         let failed = Progress::Failed { reverted: 1 };
-        let other = status(2, &count, (1000, failed, None), Some(&first), later);
+        let other = status(2, &count, (&at_its_end(failed), None), Some(&first), later);
         assert_eq!(other.conditions[1].reason, "ProgressDeadlineExceeded");
         assert_eq!(
             other.conditions[1].last_transition_time,
@@ -356,13 +399,17 @@ mod tests {
     fn a_rollout_is_remembered_for_its_generation() {
         let count = count(&[report(2, true, false)]);
         let failed = Progress::Failed { reverted: 1 };
-        let status = status(2, &count, (300, failed, None), None, Wall(0));
+        let status = status(2, &count, (&at_its_end(failed), None), None, Wall(0));
         let known = before(Some(&status), 2);
         assert_eq!(
             (known.parts, known.failed, known.complete),
-            (300, true, false)
+            (PARTS, true, false)
         );
-        assert_eq!(before(Some(&status), 3), Before::default());
+        let next = Before {
+            settling: true,
+            ..Before::default()
+        };
+        assert_eq!(before(Some(&status), 3), next);
         assert_eq!(before(None, 2), Before::default());
     }
 
@@ -381,7 +428,54 @@ mod tests {
         let mut earlier = report(1, false, false);
         earlier.phase = Phase::Stopped;
         let count = count(&[ended, earlier, report(1, true, false)]);
-        assert_eq!((count.fleet.pods(), count.fleet.at_risk(0)), (1, 1));
+        assert_eq!((count.fleet.pods(), count.fleet.at_risk(0, &[])), (1, 1));
+    }
+
+    #[test]
+    fn who_ended_or_leaves_after_it_had_proved_the_new_spec_is_not() {
+        for (phase, pods) in [(Phase::Stopped, 0), (Phase::Draining, 1)] {
+            let mut ended = report(2, false, false);
+            ended.phase = phase;
+            let mut conditions = ended.conditions.iter_mut();
+            let progressing = conditions.find(|one| one.kind == "Progressing").unwrap();
+            progressing.reason = SETTLED.to_owned();
+            let count = count(&[ended]);
+            assert_eq!((count.fleet.pods(), count.fleet.at_risk(0, &[])), (pods, 0));
+        }
+    }
+
+    fn refusing(reason: &str, uid: Option<&str>) -> ProcessReportStatus {
+        let mut report = report(1, false, false);
+        report.refused_uid = uid.map(str::to_owned);
+        report.conditions.push(Condition {
+            kind: "Accepted".to_owned(),
+            status: ConditionStatus::False,
+            observed_generation: Some(2),
+            last_transition_time: String::new(),
+            reason: reason.to_owned(),
+            message: String::new(),
+        });
+        report
+    }
+
+    #[test]
+    fn what_a_pod_refuses_may_be_of_another_set_than_what_it_runs() {
+        let mut back = refusing(Refusal::PROGRESS_DEADLINE, Some("u"));
+        back.observed_uid = Some("v".to_owned());
+        let failed = |report: ProcessReportStatus| {
+            let admission = count(&[report]).fleet.admit(&Before::default(), COUNT);
+            matches!(admission.progress, Progress::Failed { .. })
+        };
+        assert!(failed(back));
+        assert!(!failed(refusing(Refusal::PROGRESS_DEADLINE, Some("v"))));
+    }
+
+    #[test]
+    fn who_was_not_ready_before_either_fails_no_rollout_and_holds_nobody_up() {
+        let broken = refusing(Refusal::WAS_NOT_READY, Some("u"));
+        let count = count(&[broken, report(2, true, false)]);
+        let admission = count.fleet.admit(&Before::default(), COUNT);
+        assert_eq!(admission.progress, Progress::Complete);
     }
 
     #[test]
@@ -397,6 +491,9 @@ mod tests {
         });
         // The generation that it refuses, said of this set.
         let count = count(&[old.clone(), report(2, true, false)]);
-        assert_eq!((count.fleet.refusing(), count.fleet.at_risk(PARTS)), (1, 0));
+        assert_eq!(
+            (count.fleet.refusing(), count.fleet.at_risk(PARTS, &[])),
+            (1, 0)
+        );
     }
 }

@@ -122,6 +122,7 @@ async fn lead_on(fake: &Fake, seen: watch::Receiver<Seen>) {
         holds,
         commands,
         known: None,
+        settled_at: Mono::ZERO,
     };
     let commands = async { while taken.recv().await.is_some() {} };
     tokio::join!(leader.work(), commands);

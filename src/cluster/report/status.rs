@@ -19,6 +19,9 @@ pub(super) struct Extra<'a> {
     pub(super) now: Wall,
 }
 
+/// Why a pod is not in the middle of a change: it has proved its spec.
+pub(in crate::cluster) const SETTLED: &str = "Settled";
+
 /// Longest message of a process, in characters.
 const MESSAGE: usize = 1024;
 /// Longest message of a condition.
@@ -42,6 +45,9 @@ pub(super) fn status(
         process_set: extra.process_set.to_owned(),
         observed_generation: object.map(|object| object.generation),
         observed_uid: object.map(|object| object.uid.to_string()),
+        refused_uid: (snapshot.spec.refused.as_ref())
+            .and_then(|refused| refused.origin.object.as_ref())
+            .map(|object| object.uid.to_string()),
         phase: phase(snapshot),
         ready: format!("{ready}/{desired}"),
         restarts: number(restarts),
@@ -201,10 +207,12 @@ fn conditions(
         generation,
     ));
     let moving = snapshot.stopping.is_none() && (spec.changing || !spec.good);
-    let reason = match (spec.changing, moving) {
-        (true, _) => "Changing",
-        (false, true) => "Starting",
-        (false, false) => "Settled",
+    // The end of a pod that was never ready for long may be the doing of its spec.
+    let reason = match (moving, spec.changing, spec.good) {
+        (true, true, _) => "Changing",
+        (true, false, _) => "Starting",
+        (false, _, true) => SETTLED,
+        (false, _, false) => "Interrupted",
     };
     let message = match &spec.waits {
         Some(waits) => format!("generation {} waits for its turn", waits.generation),

@@ -143,6 +143,34 @@ fn links_to_links_are_followed() {
 }
 
 #[test]
+fn a_waker_used_before_it_is_quiet_takes_no_event_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    fs::write(&path, "1").unwrap();
+    let waker = Waker::new().unwrap();
+    let mut watch = Watch::new(waker.clone());
+    watch.arm(std::slice::from_ref(&path)).unwrap();
+    loop {
+        fs::write(&path, "2").unwrap();
+        let waker = waker.clone();
+        let late = thread::spawn(move || {
+            thread::sleep(QUIET / 4);
+            waker.wake();
+        });
+        let first = watch.wait();
+        late.join().unwrap();
+        if first == Woken::Waker {
+            break;
+        }
+        // The other thread was late: once more.
+        assert_eq!(watch.wait(), Woken::Waker);
+    }
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || ended.send(watch.wait()));
+    assert_eq!(end.recv_timeout(SOON), Ok(Woken::Files));
+}
+
+#[test]
 fn what_does_not_matter_wakes_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);

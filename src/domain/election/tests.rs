@@ -461,6 +461,21 @@ fn an_unready_pod_does_not_ask_but_keeps_what_it_has() {
 }
 
 #[test]
+fn where_nobody_is_ready_an_unready_pod_takes_what_nobody_holds_after_half_a_minute() {
+    let mut elector = elector("b");
+    elector.step(Event::Ready(false), at(0.0));
+    elector.step(Event::Tick, at(0.0));
+    assert_eq!(elector.step(Event::Read(None), at(0.1)), Action::Nothing);
+    let (when, action) = next(&mut elector, 0.1);
+    assert!((30.0..36.0).contains(&when), "{when}");
+    assert_eq!(action, Action::Read);
+    assert!(matches!(
+        elector.step(Event::Read(None), at(when)),
+        Action::Create(_)
+    ));
+}
+
+#[test]
 fn the_holder_tells_how_many_pods_there_are() {
     let mut elector = holder("a");
     elector.step(Event::Pods(40), at(0.5));

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Check, Instance, Kind, Launch, LogRule, OnTimeout, Plan, Probe, Probes, Process, Request,
-    Traffic,
+    Check, Instance, Kind, Launch, LogRule, OnFailure, OnSuccess, OnTimeout, Plan, Probe, Probes,
+    Process, Request, Traffic,
 };
 use crate::domain::id::Label;
 use table::Turn;
@@ -401,6 +401,9 @@ fn waits_its_turn(field: &str, old: &Process, new: &Process) -> bool {
             let limit = |process: &Process| process.active_deadline.unwrap_or(Duration::MAX);
             limit(new) < limit(old)
         }
+        // What has failed, or completed, already has the new effect.
+        (Some(Turn::MayWait), "onFailure") => new.on_failure != OnFailure::Ignore,
+        (Some(Turn::MayWait), "onSuccess") => new.on_success == OnSuccess::ExitSet,
         (Some(Turn::MayWait | Turn::Waits) | None, _) => true,
     }
 }

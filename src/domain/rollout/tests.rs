@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use super::{Before, Fleet, MaxUnavailable, PARTS, Pod, Progress, admitted, part};
+use super::{Before, Fleet, MaxUnavailable, NAMED, PARTS, Pod, Progress, admitted, part};
+use crate::domain::election::tests::world::Random;
 
 use MaxUnavailable::{Count, Percent};
 
@@ -46,13 +47,16 @@ fn uid(n: u32) -> String {
     )
 }
 
-fn pod(part: u32, acted: bool, ready: bool) -> Pod {
+/// Its uid is its part in words.
+fn pod(part: u32, acted: bool, ready: bool) -> Pod<'static> {
     Pod {
+        uid: Box::leak(part.to_string().into_boxed_str()),
         part,
         acted,
         ready,
         reverted: false,
         refuses: false,
+        leaves: false,
     }
 }
 
@@ -64,7 +68,7 @@ fn after(parts: u32) -> Before {
     }
 }
 
-fn fleet(pods: &[Pod]) -> Fleet {
+fn fleet(pods: &[Pod<'_>]) -> Fleet {
     let mut fleet = Fleet::default();
     for pod in pods {
         fleet.add(*pod);
@@ -72,7 +76,7 @@ fn fleet(pods: &[Pod]) -> Fleet {
     fleet
 }
 
-fn untouched<const N: usize>(parts: [u32; N]) -> [Pod; N] {
+fn untouched<const N: usize>(parts: [u32; N]) -> [Pod<'static>; N] {
     parts.map(|part| pod(part, false, true))
 }
 
@@ -97,8 +101,8 @@ fn the_limit_is_rounded_down_and_at_least_one() {
 #[test]
 fn it_is_raised_as_pods_get_ready() {
     let mut pods = untouched([10, 200, 300, 990]);
-    let step = |pods: &[Pod], current| {
-        let admission = fleet(pods).admit(after(current), Count(2));
+    let step = |pods: &[Pod<'_>], current| {
+        let admission = fleet(pods).admit(&after(current), Count(2));
         (admission.parts, admission.progress)
     };
     // Up to the part of the third.
@@ -136,7 +140,7 @@ fn a_failure_stops_it() {
     fleet.add(back);
     fleet.add(pod(pods[1].part, false, true));
     fleet.add(pod(pods[2].part, false, true));
-    let admission = fleet.admit(after(11), Count(3));
+    let admission = fleet.admit(&after(11), Count(3));
     assert_eq!(
         (admission.parts, admission.progress),
         (11, Progress::Failed { reverted: 1 })
@@ -148,24 +152,24 @@ fn new_pods_that_do_not_get_ready_hold_the_others_up() {
     let mut pods = untouched([10, 500, 600, 990]);
     pods[3] = pod(990, true, false);
     assert_eq!(
-        fleet(&pods).admit(after(0), Count(1)).parts,
+        fleet(&pods).admit(&after(0), Count(1)).parts,
         10,
         "one is at risk already"
     );
     pods[3].ready = true;
-    assert_eq!(fleet(&pods).admit(after(0), Count(1)).parts, 500);
+    assert_eq!(fleet(&pods).admit(&after(0), Count(1)).parts, 500);
 }
 
 #[test]
 fn pods_that_share_a_part_beyond_the_limit_go_alone() {
     let mut pods = untouched([10, 20, 20, 20, 30]);
     assert_eq!(
-        fleet(&pods).admit(after(0), Count(2)).parts,
+        fleet(&pods).admit(&after(0), Count(2)).parts,
         20,
         "not beside another one"
     );
     pods[0].acted = true;
-    let admission = fleet(&pods).admit(after(20), Count(2));
+    let admission = fleet(&pods).admit(&after(20), Count(2));
     assert_eq!(
         (admission.parts, admission.progress),
         (30, Progress::Waiting { at_risk: 3 })
@@ -174,36 +178,32 @@ fn pods_that_share_a_part_beyond_the_limit_go_alone() {
         pod.acted = true;
     }
     // Under the limit again, so the next one may go.
-    assert_eq!(fleet(&pods).admit(after(30), Count(2)).parts, PARTS);
+    assert_eq!(fleet(&pods).admit(&after(30), Count(2)).parts, PARTS);
 }
 
 #[test]
 fn nothing_is_admitted_without_reports() {
-    assert_eq!(Fleet::default().admit(after(0), Percent(100)).parts, 0);
+    assert_eq!(Fleet::default().admit(&after(0), Percent(100)).parts, 0);
 }
 
 #[test]
 fn what_is_admitted_stays() {
     let pods = untouched([1, 2, 3, 4, 5, 6]);
-    let admission = fleet(&pods).admit(after(5), Count(1));
+    let admission = fleet(&pods).admit(&after(5), Count(1));
     assert_eq!(
         (admission.parts, admission.progress),
         (5, Progress::Waiting { at_risk: 4 })
     );
-    assert_eq!(fleet(&pods).admit(after(u32::MAX), Count(1)).parts, PARTS);
+    assert_eq!(fleet(&pods).admit(&after(u32::MAX), Count(1)).parts, PARTS);
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Life {
+    n: u32,
     part: u32,
-    acted: bool,
+    /// What it acted on last.
+    generation: u32,
     ready: bool,
-}
-
-impl Life {
-    fn may_act(self, parts: u32) -> bool {
-        self.part < parts && !(self.acted && self.ready)
-    }
 }
 
 /// How many of these pods share one part at most.
@@ -214,68 +214,152 @@ fn biggest(pods: &[Life]) -> u32 {
     sharing.max().unwrap_or(0) as u32
 }
 
-/// Plays a rollout: pods act once admitted, get ready later, come and go; the holder counts reports that may be late.
-/// With `few`, no more than so many parts have pods.
-fn play(count: u32, max: MaxUnavailable, few: Option<u32>, seed: u64) -> Result<(), TestCaseError> {
-    let mut random = crate::domain::election::tests::world::Random(seed);
-    let mut made = 0;
-    let mut fresh_pod = |acted| {
-        made += 1;
-        let part = part(&uid(made));
+/// A set, what its pods have reported, and what is admitted.
+struct Play {
+    random: Random,
+    pods: Vec<Life>,
+    reports: Vec<Life>,
+    generation: u32,
+    before: Before,
+    /// With it, no more than so many parts have pods.
+    few: Option<u32>,
+    made: u32,
+}
+
+impl Play {
+    fn fresh_pod(&mut self, generation: u32) -> Life {
+        self.made += 1;
+        let part = part(&uid(self.made));
         Life {
-            part: few.map_or(part, |few| part % few * (PARTS / few)),
-            acted,
+            n: self.made,
+            part: (self.few).map_or(part, |few| part % few * (PARTS / few)),
+            generation,
             ready: true,
         }
-    };
-    let mut pods: Vec<Life> = (0..count).map(|_| fresh_pod(false)).collect();
-    let mut reports = pods.clone();
-    let (mut parts, mut allowed) = (0, 0);
-    for round in 0..30 * count + 200 {
-        // Reports lag: only some of them are of now.
-        for (report, pod) in reports.iter_mut().zip(&pods) {
-            if random.chance(70) {
-                *report = *pod;
-            }
-        }
-        let counted: Vec<Pod> = (reports.iter())
-            .map(|report| pod(report.part, report.acted, report.ready))
+    }
+
+    /// How many are not ready, or may be so any moment.
+    fn down(&self) -> u32 {
+        let parts = self.before.parts;
+        let may_act = |pod: &Life| {
+            pod.generation != self.generation
+                && (pod.part < parts || self.before.pods.contains(&pod.n.to_string()))
+        };
+        let down = |pod: &&Life| !pod.ready || may_act(pod);
+        self.pods.iter().filter(down).count() as u32
+    }
+
+    fn look(&mut self, max: MaxUnavailable) -> Result<(u32, bool), TestCaseError> {
+        let uids: Vec<String> = (self.reports.iter().map(|report| report.n.to_string())).collect();
+        let counted: Vec<Pod<'_>> = (self.reports.iter().zip(&uids))
+            .map(|(report, uid)| Pod {
+                uid,
+                part: report.part,
+                acted: report.generation == self.generation,
+                ready: report.ready,
+                reverted: false,
+                refuses: false,
+                leaves: false,
+            })
             .collect();
         let fleet = fleet(&counted);
         let limit = fleet.limit(max);
-        let admission = fleet.admit(after(parts), max);
-        prop_assert!(admission.parts >= parts);
-        let raised = admission.parts > parts;
-        let risky = |parts| pods.iter().filter(|pod| pod.may_act(parts)).count() as u32;
+        let admission = fleet.admit(&self.before, max);
         // A set that shrinks has a smaller limit than what it admitted; parts without pods are passed over all the same.
-        let bound = limit.max(biggest(&reports)).max(risky(parts));
-        parts = admission.parts;
-        if raised {
-            prop_assert!(risky(parts) <= bound);
-        }
-        allowed = if raised { bound } else { allowed.max(limit) };
-        for pod in &mut pods {
-            if !pod.acted && pod.may_act(parts) && random.chance(40) {
-                (pod.acted, pod.ready) = (true, false);
-            } else if pod.acted && !pod.ready && random.chance(50) {
+        let bound = limit.max(biggest(&self.reports)).max(self.down());
+        let raised = admission.parts > self.before.parts;
+        prop_assert!(admission.parts >= self.before.parts);
+        self.before = Before {
+            parts: admission.parts,
+            pods: admission.pods,
+            complete: admission.progress == Progress::Complete,
+            ..Before::default()
+        };
+        prop_assert!(!raised || self.down() <= bound);
+        Ok((if raised { bound } else { limit }, raised))
+    }
+
+    fn live(&mut self) {
+        let (before, now) = (self.before.clone(), self.generation);
+        for pod in &mut self.pods {
+            let may_act = pod.part < before.parts || before.pods.contains(&pod.n.to_string());
+            if pod.generation != now && may_act && self.random.chance(40) {
+                (pod.generation, pod.ready) = (now, false);
+            } else if !pod.ready && self.random.chance(50) {
                 pod.ready = true;
             }
         }
-        let acting = pods.iter().filter(|pod| pod.acted && !pod.ready).count() as u32;
-        prop_assert!(acting <= allowed, "{acting} of {limit} in round {round}");
-        if pods.iter().all(|pod| pod.acted && pod.ready) {
+    }
+
+    /// Reports lag: only some of them are of now.
+    fn report(&mut self, percent: u64) {
+        for (report, pod) in self.reports.iter_mut().zip(&self.pods) {
+            if self.random.chance(percent) {
+                *report = *pod;
+            }
+        }
+    }
+
+    /// Some go, some come: with the new spec, and ready by the time they report.
+    fn come_and_go(&mut self) {
+        let gone = self.random.below(self.pods.len() as u64) as usize;
+        if self.pods.len() > 1 && self.random.chance(30) {
+            self.pods.swap_remove(gone);
+            self.reports.swap_remove(gone);
+            return;
+        }
+        self.pods[gone] = self.fresh_pod(self.generation);
+        self.reports[gone] = self.pods[gone];
+    }
+}
+
+/// Plays a rollout: pods act once admitted, get ready later, come and go; the holder counts reports that may be late; in the
+/// middle of it the spec is changed again, `changes` times.
+fn play(
+    count: u32,
+    max: MaxUnavailable,
+    few: Option<u32>,
+    (changes, seed): (u32, u64),
+) -> Result<(), TestCaseError> {
+    let mut play = Play {
+        random: Random(seed),
+        pods: Vec::new(),
+        reports: Vec::new(),
+        generation: 1,
+        before: Before::default(),
+        few,
+        made: 0,
+    };
+    play.pods = (0..count).map(|_| play.fresh_pod(0)).collect();
+    play.reports.clone_from(&play.pods);
+    let mut allowed = 0;
+    for round in 0..30 * count + 200 {
+        play.report(70);
+        let (limit, raised) = play.look(max)?;
+        allowed = if raised { limit } else { allowed.max(limit) };
+        play.live();
+        let unready = play.pods.iter().filter(|pod| !pod.ready).count() as u32;
+        prop_assert!(unready <= allowed, "{unready} of {limit} in round {round}");
+        let done = |pod: &Life| pod.generation == play.generation && pod.ready;
+        let all = play.pods.iter().all(done);
+        if play.generation <= changes && (all || play.random.chance(10)) {
+            play.generation += 1;
+            play.before = Before {
+                settling: !play.before.complete,
+                ..Before::default()
+            };
+            let settling = play.before.settling;
+            play.look(max)?;
+            if settling {
+                prop_assert_eq!((play.before.parts, play.before.pods.len()), (0, 0));
+                // That look is for the reports of the pods that are in the middle of the change before.
+                play.report(100);
+            }
+        } else if all {
             return Ok(());
         }
-        // Some go, some come: with the new spec, and ready by the time they report.
-        if round < 50 && random.chance(20) {
-            let gone = random.below(pods.len() as u64) as usize;
-            if pods.len() > 1 && random.chance(30) {
-                pods.swap_remove(gone);
-                reports.swap_remove(gone);
-                continue;
-            }
-            pods[gone] = fresh_pod(true);
-            reports[gone] = pods[gone];
+        if round < 50 && play.random.chance(20) {
+            play.come_and_go();
         }
     }
     Err(TestCaseError::fail("it never ends"))
@@ -290,7 +374,7 @@ proptest! {
         max in prop_oneof![(1u32..100).prop_map(Percent), (10u32..400).prop_map(Count)],
         seed: u64,
     ) {
-        play(count, max, None, seed)?;
+        play(count, max, None, (0, seed))?;
     }
 
     #[test]
@@ -298,7 +382,16 @@ proptest! {
         count in 1u32..200, few in prop_oneof![Just(2u32), Just(4), Just(20)],
         max in prop_oneof![(1u32..30).prop_map(Percent), (1u32..6).prop_map(Count)], seed: u64,
     ) {
-        play(count, max, Some(few), seed)?;
+        play(count, max, Some(few), (0, seed))?;
+    }
+
+    #[test]
+    fn a_change_in_the_middle_of_another_one_takes_no_more_pods(
+        count in prop_oneof![1u32..12, 1u32..100],
+        max in prop_oneof![(1u32..60).prop_map(Percent), (1u32..6).prop_map(Count)],
+        changes in 1u32..5, seed: u64,
+    ) {
+        play(count, max, None, (changes, seed))?;
     }
 }
 
@@ -331,7 +424,7 @@ fn bad_spec(first: u32, max: MaxUnavailable) -> usize {
                 ..pod(part(uid), *acts, !acts)
             });
         }
-        parts = fleet.admit(after(parts), max).parts;
+        parts = fleet.admit(&after(parts), max).parts;
         for (uid, pod) in uids.iter().zip(&mut pods) {
             if admitted(uid, parts) && !pod.2 {
                 // The progress deadline passes.
@@ -349,9 +442,9 @@ fn a_rollout_that_failed_stays_failed_though_those_that_went_back_are_gone() {
     let before = Before {
         parts: 11,
         failed: true,
-        complete: false,
+        ..Before::default()
     };
-    let admission = fleet.admit(before, Count(3));
+    let admission = fleet.admit(&before, Count(3));
     assert_eq!(
         (admission.parts, admission.progress),
         (11, Progress::Failed { reverted: 0 })
@@ -368,17 +461,20 @@ fn what_was_complete_stays_so_until_somebody_has_not_acted() {
     let known = Before {
         parts: PARTS,
         complete: true,
-        failed: false,
+        ..Before::default()
     };
     assert_eq!(
-        fleet(&pods).admit(known, Count(1)).progress,
+        fleet(&pods).admit(&known, Count(1)).progress,
         Progress::Complete
     );
     let waiting = Progress::Waiting { at_risk: 1 };
-    assert_eq!(fleet(&pods).admit(after(PARTS), Count(1)).progress, waiting);
+    assert_eq!(
+        fleet(&pods).admit(&after(PARTS), Count(1)).progress,
+        waiting
+    );
     pods[2] = pod(30, false, true);
     let waiting = Progress::Waiting { at_risk: 2 };
-    assert_eq!(fleet(&pods).admit(known, Count(1)).progress, waiting);
+    assert_eq!(fleet(&pods).admit(&known, Count(1)).progress, waiting);
 }
 
 #[test]
@@ -391,7 +487,7 @@ fn who_does_not_take_a_spec_holds_nobody_up() {
     });
     fleet.add(pod(pods[1].part, true, true));
     fleet.add(pod(pods[2].part, false, true));
-    let admission = fleet.admit(after(25), Count(1));
+    let admission = fleet.admit(&after(25), Count(1));
     assert_eq!(admission.parts, PARTS);
     assert_eq!(admission.progress, Progress::Waiting { at_risk: 1 });
 }
@@ -402,10 +498,108 @@ fn a_podinit_that_ended_under_the_new_spec_is_at_risk_and_counts_as_no_pod() {
     let mut fleet = fleet(&pods[1..]);
     fleet.add_ended();
     assert_eq!(fleet.pods(), 2);
-    let admission = fleet.admit(after(11), Count(1));
+    let admission = fleet.admit(&after(11), Count(1));
     assert_eq!(
         (admission.parts, admission.progress),
         (20, Progress::Waiting { at_risk: 1 }),
         "up to the next pod, and not over it"
     );
+}
+
+#[test]
+fn who_is_not_ready_goes_first_and_counts_for_the_others() {
+    // Two are in the middle of an older change.
+    let mut pods = untouched([10, 20, 30, 40, 50]);
+    pods[2].ready = false;
+    pods[4].ready = false;
+    let step = |pods: &[Pod<'_>], before: &Before, max: MaxUnavailable| {
+        let admission = fleet(pods).admit(before, max);
+        (admission.parts, admission.pods.join(" "))
+    };
+    let is = |parts: u32, pods: &str| (parts, pods.to_owned());
+    assert_eq!(step(&pods, &after(0), Count(1)), is(10, "30"), "one");
+    assert_eq!(step(&pods, &after(0), Count(2)), is(10, "30 50"), "both");
+    assert_eq!(
+        step(&pods, &after(0), Count(3)),
+        is(20, "30 50"),
+        "and another"
+    );
+    let admission = fleet(&pods).admit(&after(0), Count(3));
+    assert_eq!(admission.progress, Progress::Waiting { at_risk: 3 });
+    // The first one acted and is ready: so may the second.
+    pods[2] = pod(30, true, true);
+    let before = Before {
+        pods: vec!["30".to_owned()],
+        ..after(10)
+    };
+    assert_eq!(step(&pods, &before, Count(1)), is(10, "50"));
+}
+
+#[test]
+fn who_is_not_ready_for_a_moment_is_not_named_with_another_one() {
+    let mut pods = untouched([10, 20, 900]);
+    pods[2].ready = false;
+    let admission = fleet(&pods).admit(&after(0), Count(1));
+    assert_eq!(
+        (admission.parts, &admission.pods[..]),
+        (10, &["900".to_owned()][..])
+    );
+    // All are unready now, and one may be acting already.
+    pods[0].ready = false;
+    pods[1].ready = false;
+    let before = Before {
+        pods: admission.pods.clone(),
+        ..after(10)
+    };
+    assert_eq!(fleet(&pods).admit(&before, Count(1)).pods, before.pods);
+    // Named once, it may be acting though it says that it is ready.
+    pods[2].ready = true;
+    let admission = fleet(&pods).admit(&before, Count(1));
+    assert_eq!((admission.parts, admission.pods), (10, before.pods));
+}
+
+#[test]
+fn a_set_of_which_nobody_is_ready_is_mended_by_and_by() {
+    let mut pods = untouched([40, 10, 20, 30]).map(|pod| Pod {
+        ready: false,
+        ..pod
+    });
+    let mut before = after(0);
+    for _ in 0..pods.len() {
+        let admission = fleet(&pods).admit(&before, Count(1));
+        before.parts = admission.parts;
+        before.pods = admission.pods;
+        let named = |pod: &Pod<'_>| before.pods.iter().any(|uid| uid == pod.uid);
+        let may_act = |pod: &&mut Pod<'_>| !pod.acted && (pod.part < before.parts || named(pod));
+        let acting: Vec<_> = pods.iter_mut().filter(may_act).collect();
+        assert_eq!(acting.len(), 1, "{before:?}");
+        for pod in acting {
+            (pod.acted, pod.ready) = (true, true);
+        }
+    }
+    let admission = fleet(&pods).admit(&before, Count(1));
+    assert_eq!(admission.progress, Progress::Complete);
+}
+
+#[test]
+fn no_more_are_named_than_a_status_has_room_for() {
+    let uids: Vec<String> = (0..500).map(uid).collect();
+    let mut fleet = Fleet::default();
+    for uid in &uids {
+        let pod = pod(part(uid), false, false);
+        fleet.add(Pod { uid, ..pod });
+    }
+    assert_eq!(fleet.admit(&after(0), Percent(100)).pods.len(), NAMED);
+}
+
+#[test]
+fn a_pod_that_leaves_acts_no_more() {
+    let mut pods = untouched([10, 20]);
+    pods[0] = Pod {
+        ready: false,
+        leaves: true,
+        ..pods[0]
+    };
+    let admission = fleet(&pods).admit(&after(0), Count(1));
+    assert_eq!((admission.parts, fleet(&pods).pods()), (PARTS, 2));
 }

@@ -43,17 +43,25 @@ pub(super) struct Changes {
     refused: Option<Arc<Refusal>>,
     /// A change that is being carried out.
     work: Option<Work>,
-    /// The processes that the last change added or restarted.
+    /// The processes that the last change, or all changes since the last good spec, added or restarted.
     touched: Vec<Arc<str>>,
-    /// And those whose probes it changed.
+    /// And those whose probes they changed.
     probed: Vec<Arc<str>>,
     /// The pod was ready under the spec in force, for [`PROOF`].
-    is_proven: bool,
+    pub(super) is_proven: bool,
     /// It is ready, and will have been for so long then.
     proven_at: Mono,
-    /// By then the pod must be ready under the spec in force.
-    progress_until: Mono,
+    /// The spec in force, or one before it, has to prove itself: the pod goes back if it is not ready in time.
+    on_trial: Option<Trial>,
     armed: Mono,
+}
+
+/// A spec that has to prove itself.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    since: Mono,
+    /// The pod was ready under the last good one.
+    was_ready: bool,
 }
 
 /// A change that is being carried out.
@@ -79,17 +87,40 @@ impl Default for Changes {
             probed: Vec::new(),
             is_proven: false,
             proven_at: Mono::NEVER,
-            progress_until: Mono::NEVER,
+            on_trial: None,
             armed: Mono::NEVER,
         }
     }
 }
 
 impl Changes {
+    /// Known before the plan that the set starts with.
+    pub(super) fn last_good(&mut self, plan: Arc<Plan>) {
+        self.good = Some(plan);
+    }
+
     /// The plan that the set starts with.
-    pub(super) fn begin(&mut self, plan: &Arc<Plan>) {
+    pub(super) fn begin(&mut self, plan: &Arc<Plan>, now: Now) {
         self.written = Some(Arc::clone(plan));
-        self.good = Some(Arc::clone(plan));
+        match &self.good {
+            Some(good) => {
+                let diff = Diff::between(good, plan);
+                (self.touched, self.probed) = to_see(&diff);
+                self.on_trial = Some(Trial {
+                    since: now.mono,
+                    was_ready: true,
+                });
+            }
+            None => self.good = Some(Arc::clone(plan)),
+        }
+    }
+
+    /// By then the pod must be ready under the spec in force.
+    fn progress_until(&self) -> Mono {
+        match (self.on_trial, &self.written) {
+            (Some(trial), Some(plan)) => trial.since + plan.rollout.progress_deadline,
+            _ => Mono::NEVER,
+        }
     }
 
     /// The pod is kept unready: Serving instances are replaced.
@@ -112,6 +143,11 @@ impl System {
 
     /// The start is over: what came meanwhile has its turn.
     pub(super) fn take_pending(&mut self, now: Now) {
+        // However long the start took: no process has had its time yet.
+        if let Some(trial) = &mut self.changes.on_trial {
+            trial.since = now.mono;
+            self.arm_change(now);
+        }
         if let Some(plan) = self.changes.pending.take() {
             self.consider(plan, now);
         }
@@ -132,7 +168,8 @@ impl System {
         };
         let object = &plan.origin.object;
         let refused = self.changes.refused.as_ref();
-        if object.is_some() && refused.is_some_and(|refused| &refused.origin.object == object) {
+        let went_back = refused.filter(|refused| Refusal::WENT_BACK.contains(&refused.reason));
+        if object.is_some() && went_back.is_some_and(|refused| &refused.origin.object == object) {
             // It was taken back, and is told again.
             self.shared.late += 1;
             return;
@@ -176,10 +213,11 @@ impl System {
     }
 
     fn take_turn(&mut self, plan: Arc<Plan>, diff: &Diff, now: Now) {
-        self.changes.progress_until = now.mono + plan.rollout.progress_deadline;
-        if let Some(object) = plan.origin.object.clone() {
-            self.shared.outbox.effects.push(Effect::TryOut { object });
-        }
+        let before = self.changes.on_trial.map(|trial| trial.was_ready);
+        self.changes.on_trial = Some(Trial {
+            since: now.mono,
+            was_ready: before.unwrap_or_else(|| self.pod_is_ready()),
+        });
         self.apply(plan, diff, now);
     }
 
@@ -196,7 +234,7 @@ impl System {
     pub(super) fn change_tick(&mut self, now: Now) {
         self.changes.armed = Mono::NEVER;
         let proving = self.changes.proven_at != Mono::NEVER;
-        if self.stage == Stage::Main && !proving && self.changes.progress_until <= now.mono {
+        if self.stage == Stage::Main && !proving && self.changes.progress_until() <= now.mono {
             self.revert(now);
         }
         self.arm_change(now);
@@ -204,7 +242,7 @@ impl System {
 
     /// The pod did not become ready under the spec in force: back to the last one under which it was.
     fn revert(&mut self, now: Now) {
-        self.changes.progress_until = Mono::NEVER;
+        let trial = self.changes.on_trial.take();
         let changes = &self.changes;
         let (Some(bad), Some(good)) = (changes.written.clone(), changes.good.clone()) else {
             return;
@@ -218,13 +256,18 @@ impl System {
             origin: origin.clone(),
             limit,
         });
+        let (reason, nor) = if trial.is_none_or(|trial| trial.was_ready) {
+            (Refusal::PROGRESS_DEADLINE, "")
+        } else {
+            (Refusal::WAS_NOT_READY, ", nor before")
+        };
         let message = format!(
-            "the pod was not ready {} after it took it: back to the last good spec",
+            "the pod was not ready {} after it took it{nor}: back to the last good spec",
             Human(limit)
         );
         self.changes.refused = Some(Arc::new(Refusal {
             origin,
-            reason: Refusal::PROGRESS_DEADLINE,
+            reason,
             message,
         }));
         let diff = Diff::between(&bad, &good);
@@ -245,8 +288,10 @@ impl System {
             let effect = Effect::ListenNotify { socket };
             self.shared.outbox.effects.push(effect);
         }
-        self.changes.touched = diff.started().cloned().collect();
-        self.changes.probed = diff.probed().cloned().collect();
+        (self.changes.touched, self.changes.probed) = to_see(diff);
+        if self.changes.on_trial.is_some() {
+            self.stay_on_trial(&plan);
+        }
         let news = self.install(&current, &plan);
         let drained_at = self.changes.work.take().and_then(|work| work.drained_at);
         self.changes.work = Some(Work {
@@ -256,13 +301,25 @@ impl System {
         });
         if plan.origin.object.is_none() {
             self.changes.good = Some(Arc::clone(&plan));
-            self.changes.progress_until = Mono::NEVER;
+            self.changes.on_trial = None;
         }
         self.changes.written = Some(plan);
         self.changes.is_proven = false;
         self.changes.proven_at = Mono::NEVER;
         self.follow(&current, diff, &news, now);
         self.arm_change(now);
+    }
+
+    /// Whatever has changed since the last good spec has to be seen to work, not only what changes now.
+    fn stay_on_trial(&mut self, plan: &Plan) {
+        if let Some(object) = plan.origin.object.clone() {
+            self.shared.outbox.effects.push(Effect::TryOut { object });
+        }
+        if let Some(good) = &self.changes.good {
+            let (touched, probed) = to_see(&Diff::between(good, plan));
+            self.changes.touched.extend(touched);
+            self.changes.probed.extend(probed);
+        }
     }
 
     /// Puts a plan in the place of `current` and moves every instance to its place there. Says for each one where it was.
@@ -410,10 +467,15 @@ impl System {
         let drained = changes.work.as_ref().and_then(|work| work.drained_at);
         // A pod that is proving itself is not taken back.
         let limit = match changes.proven_at {
-            Mono::NEVER => changes.progress_until,
+            Mono::NEVER => changes.progress_until(),
             proven_at => later(proven_at),
         };
-        let next = limit.min(later(drained.unwrap_or(Mono::NEVER)));
+        // A stop takes its own course.
+        let next = if self.stage == Stage::Main {
+            limit.min(later(drained.unwrap_or(Mono::NEVER)))
+        } else {
+            Mono::NEVER
+        };
         self.shared.rearm(Timer::Change, changes.armed, next);
         self.changes.armed = next;
     }
@@ -433,6 +495,12 @@ impl System {
                 good: changes.is_proven,
             })
     }
+}
+
+/// The processes that a change adds or restarts, and those whose probes it changes.
+fn to_see(diff: &Diff) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
+    let started = diff.started().cloned().collect();
+    (started, diff.probed().cloned().collect())
 }
 
 /// Where an instance was before the change.

@@ -50,6 +50,14 @@ pub(super) fn code_of(ended: &Ended) -> Option<u8> {
 }
 
 impl Verdict {
+    /// Nothing has failed so far.
+    pub(super) fn is_success(&self) -> bool {
+        let failed = self.start_failed.is_some()
+            || self.unavailable.is_some()
+            || self.first_failure.is_some();
+        !failed && self.exit_set.as_ref().is_none_or(|ending| ending.code == 0)
+    }
+
     pub(super) fn start_failed(&mut self, reason: String, about: Option<Arc<Label>>) {
         self.start_failed.get_or_insert((reason, about));
     }

@@ -46,7 +46,7 @@ impl System {
                 self.units.push(unit);
             }
         }
-        self.changes.begin(plan);
+        self.changes.begin(plan, now);
         self.plan = Some(Arc::clone(plan));
         self.view.mark_all();
         self.stage = Stage::Sidecars;

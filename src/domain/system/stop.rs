@@ -182,6 +182,10 @@ impl System {
             return;
         }
         self.cut_set_hook(now);
+        if matches!(cause, Cause::Done | Cause::ExitSet(_)) && self.verdict.is_success() {
+            // A set that has done its work has proved its spec, however fast.
+            self.changes.is_proven |= self.stage == Stage::Main;
+        }
         self.stage = Stage::Stopping;
         self.shared.outbox.effects.push(Effect::Unfollow);
         self.cut_sidecars(now);

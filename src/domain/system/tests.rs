@@ -18,6 +18,7 @@ mod properties;
 mod sidecars;
 mod stopping;
 mod stops;
+mod trial;
 pub(crate) mod world;
 
 fn dies(after: f64, code: u8) -> Behaviour {

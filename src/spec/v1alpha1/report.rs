@@ -101,6 +101,11 @@ pub struct ProcessReportStatus {
     #[schemars(length(max = 64))]
     pub observed_uid: Option<String>,
 
+    /// The uid of the ProcessSet that `Accepted` is False about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub refused_uid: Option<String>,
+
     /// What the set is doing: Starting, Running, Degraded, Draining, Stopping or Stopped.
     #[serde(default)]
     pub phase: Phase,

@@ -61,6 +61,15 @@ pub struct RolloutStatus {
     /// The share of the pods that may act on it, in billionths, by the hash of their uid.
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub admitted_parts_per_billion: u32,
+
+    /// Pods, by uid, that may act on it whatever their hash: those that are not ready have nothing to lose, and go first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(max = 64)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub admitted_pods: Vec<String>,
 }
 
 /// One aspect of the state, as Kubernetes has it everywhere.

@@ -249,8 +249,10 @@ pub(super) const TABLE: &[Row] = &[
     in_place("spec.processes[].restartPolicy", &["restartPolicy"]),
     in_place("spec.processes[].restartBackoff", &["restartBackoff"]),
     in_place("spec.processes[].restartLimit", &["restartLimit"]),
-    in_place("spec.processes[].onFailure", &["onFailure"]),
-    in_place("spec.processes[].onSuccess", &["onSuccess"]),
+    in_place("spec.processes[].onFailure", &["onFailure"]).turn(Turn::MayWait)
+        .note("holds for what has failed already; waits unless it becomes Ignore"),
+    in_place("spec.processes[].onSuccess", &["onSuccess"]).turn(Turn::MayWait)
+        .note("waits if it becomes ExitSet"),
     in_place("spec.processes[].lifecycle", &["lifecycle"]),
     in_place("spec.processes[].traffic", &["traffic"]).turn(Turn::Waits),
     in_place("spec.processes[].updateStrategy", &["updateStrategy"]),

@@ -237,6 +237,18 @@ fn what_a_fleet_waits_for() {
             false,
         ),
         ("activeDeadlineSeconds: 8", "", false),
+        ("onFailure: Ignore", "onFailure: MarkUnready", true),
+        ("onFailure: MarkUnready", "onFailure: Ignore", false),
+        (
+            "restartPolicy: Never",
+            "restartPolicy: Never, onSuccess: ExitSet",
+            true,
+        ),
+        (
+            "restartPolicy: Never, onSuccess: ExitSet",
+            "restartPolicy: Never",
+            false,
+        ),
     ] {
         let diff = diff(&process(old), &process(new));
         assert_eq!(diff.is_risky(), waits, "{old} -> {new}: {diff}");

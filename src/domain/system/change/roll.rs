@@ -112,7 +112,7 @@ impl System {
             self.changes.is_proven = true;
             self.view.mark_all();
             self.changes.good.clone_from(&self.changes.written);
-            self.changes.progress_until = Mono::NEVER;
+            self.changes.on_trial = None;
             self.arm_change(now);
         }
     }

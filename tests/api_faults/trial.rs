@@ -1,0 +1,183 @@
+//! The newest spec is no good, and a container starts anew meanwhile; a spec that lacks a file.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Pod, documented_rules};
+use crate::support::{Podinit, SOON, says, within};
+use crate::{STUB, server, set, tells};
+
+/// SIGKILL.
+const KILL: i32 = 9;
+
+/// A Serving process that says this; with `unready` never ready.
+fn spec(word: &str, unready: bool) -> String {
+    let probe = if unready {
+        ", readinessProbe: {exec: {command: ['false']}, periodSeconds: 1}"
+    } else {
+        ""
+    };
+    format!(
+        "  shutdown: {{drain: 0s}}\n  rollout: {{maxUnavailable: 1, progressDeadlineSeconds: 5}}\n  \
+         processes: [{{name: a, command: [{STUB}, --say, {word}, --forever]{probe}}}]"
+    )
+}
+
+fn start(pod: &Pod<'_>, state: &Path) -> Podinit {
+    let start = pod.podinit(&["--processset", "shop"]);
+    start
+        .env("PODINIT_STATE_DIR", state.to_str().unwrap())
+        .start()
+}
+
+/// Runs under its first spec, which is kept.
+fn runs_well(pod: &Pod<'_>, state: &Path) -> Podinit {
+    let podinit = start(pod, state);
+    podinit.wait_for("good", says("good"));
+    within(SOON, "its spec is kept", || {
+        state.join("processset.json").exists().then_some(())
+    });
+    podinit
+}
+
+fn condition(object: &Value, kind: &str) -> Value {
+    let conditions = object["status"]["conditions"].as_array();
+    let mut all = conditions.into_iter().flatten();
+    all.find(|one| one["type"] == kind)
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// Accepted is this, for this generation.
+fn accepted(cluster: &Cluster, pod: &Pod<'_>, reason: &str, generation: i64) {
+    within(SOON, reason, || {
+        let accepted = condition(&cluster.report(pod), "Accepted");
+        (accepted["reason"] == reason && accepted["observedGeneration"] == generation).then_some(())
+    });
+}
+
+#[test]
+fn after_a_rollout_that_failed_a_container_begins_with_the_last_good_spec() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set(&spec("good", false)));
+    let account = cluster.account(&namespace, "shop", &documented_rules());
+    let pods = ["shop-1", "shop-2"].map(|name| cluster.pod_of(&namespace, name, &account));
+    let states = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let running = [0, 1].map(|at| runs_well(&pods[at], states[at].path()));
+
+    cluster.apply(&namespace, &set(&spec("bad", true)));
+    within(SOON, "the set says that it failed", || {
+        let set = cluster.json(&["-n", &namespace, "get", "pset", "shop"]);
+        let moving = condition(&set, "Progressing");
+        (moving["reason"] == "ProgressDeadlineExceeded").then_some(())
+    });
+    let tried = |podinit: &Podinit| podinit.lines().iter().any(says("bad"));
+    assert_eq!(
+        running.iter().filter(|podinit| tried(podinit)).count(),
+        1,
+        "one at a time"
+    );
+    for (at, podinit) in running.into_iter().enumerate() {
+        podinit.signal(KILL);
+        podinit.finish(SOON);
+        let again = start(&pods[at], states[at].path());
+        again.wait_for("good again", says("good"));
+        accepted(cluster, &pods[at], "ProgressDeadlineExceeded", 2);
+        let report = cluster.report(&pods[at]);
+        assert_eq!(report["status"]["observedGeneration"], json!(1));
+        assert!(!tried(&again));
+        again.stop();
+    }
+}
+
+#[test]
+fn a_container_that_begins_with_a_bad_spec_goes_back_to_the_last_good_one() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set(&spec("good", false)));
+    let account = cluster.account(&namespace, "shop", &documented_rules());
+    let pod = cluster.pod_of(&namespace, "shop-1", &account);
+    let state = tempfile::tempdir().unwrap();
+    runs_well(&pod, state.path()).stop();
+
+    cluster.apply(&namespace, &set(&spec("bad", true)));
+    let again = start(&pod, state.path());
+    again.wait_for("bad", says("bad"));
+    again.wait_for("good again", says("good"));
+    accepted(cluster, &pod, "ProgressDeadlineExceeded", 2);
+    again.stop();
+}
+
+#[test]
+fn a_spec_that_ended_the_container_is_not_taken_when_the_server_tells_of_it_late_either() {
+    let cluster = Cluster::start().with_crds();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set(&spec("good", false)));
+    let account = cluster.account(&namespace, "shop", &documented_rules());
+    let pod = cluster.pod_of(&namespace, "shop-1", &account);
+    let state = tempfile::tempdir().unwrap();
+    let podinit = runs_well(&pod, state.path());
+    podinit.wait_for("the Lease", tells("this pod holds the Lease"));
+    let ends = "  shutdown: {drain: 0s}\n  processes: [{name: a, command: [sh, -c, 'exit 3'], \
+                restartPolicy: Never, onFailure: ExitSet}]";
+    cluster.apply(&namespace, &set(ends));
+    let ended = podinit.finish(SOON);
+    assert_ne!(ended.code, 0, "{}", ended.story());
+
+    cluster.freeze(true);
+    let again = start(&pod, state.path());
+    again.wait_for(
+        "the last good spec",
+        tells("beginning with the last good spec"),
+    );
+    let pid = again.wait_started("a-0");
+    cluster.freeze(false);
+    again.wait_for("why not", tells("the container ended under generation 2"));
+    accepted(&cluster, &pod, "ContainerEnded", 2);
+    assert_eq!(again.wait_started("a-0"), pid);
+    again.stop();
+}
+
+#[test]
+fn a_spec_that_lacks_a_file_is_taken_once_that_is_there() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set(&spec("good", false)));
+    let account = cluster.account(&namespace, "shop", &documented_rules());
+    let pod = cluster.pod_of(&namespace, "shop-1", &account);
+    let state = tempfile::tempdir().unwrap();
+    let podinit = runs_well(&pod, state.path());
+    let secret = state.path().join("secret");
+    let with_file = |word: &str| {
+        let file = format!("{{file: {{path: {}}}}}", secret.display());
+        let env =
+            format!("env: [{{name: KEY, valueFrom: {file}}}], command: [{STUB}, --say, {word}");
+        let spec = spec(word, false);
+        set(&spec.replace(&format!("command: [{STUB}, --say, {word}"), &env))
+    };
+    cluster.apply(&namespace, &with_file("better"));
+    accepted(cluster, &pod, "Invalid", 2);
+    let refused = |podinit: &Podinit| {
+        let lines = podinit.lines();
+        lines
+            .iter()
+            .filter(|line| tells("nothing follows")(line))
+            .count()
+    };
+    assert_eq!(refused(&podinit), 1);
+    // Asked for, it is told again; nothing is said of what it lacks no more.
+    podinit.signal(1);
+    within(SOON, "it is refused again", || {
+        (refused(&podinit) == 2).then_some(())
+    });
+    accepted(cluster, &pod, "Invalid", 2);
+    fs::write(&secret, "k").unwrap();
+    podinit.wait_for("better", says("better"));
+    accepted(cluster, &pod, "Valid", 2);
+    assert_eq!(refused(&podinit), 2);
+    assert!(podinit.stop().took < Duration::from_secs(10));
+}
