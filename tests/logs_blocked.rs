@@ -50,8 +50,9 @@ fn block(rig: &Rig) -> io::Result<Child> {
     let mut before = 0;
     while writer.recv_timeout(Duration::from_millis(100)).is_err() {
         let now = rig.pipeline.stats().read_bytes;
-        // More than the output and the buffers before it take: the rest is a matter of this time.
-        if now == before && now > 150_000 {
+        // More than the output takes (64 KiB). With it the buffers before it take 120 KiB at least: two may be half full (of
+        // 56 KiB) and the writer stuck at the end of a third. What may be left is a matter of this time.
+        if now == before && now > 100_000 {
             break;
         }
         before = now;
