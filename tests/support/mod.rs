@@ -22,7 +22,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
@@ -46,6 +46,9 @@ struct Output {
     lines: Vec<Line>,
     closed: bool,
 }
+
+/// In seconds.
+const DAY: f64 = 86_400.0;
 
 /// A line of podinit's standard output, and when the test saw it.
 #[derive(Debug, Clone)]
@@ -72,13 +75,22 @@ impl Line {
     /// How long after another record podinit wrote this one, by its own clock, less than a day: when a test sees a line
     /// depends on when it has its turn.
     pub fn since(&self, earlier: &Line) -> Duration {
-        let second = |line: &Line| {
-            let time = line.get("time").trim_end_matches('Z');
-            let (_, time) = time.split_once('T').unwrap();
-            let parts = time.split(':').map(|part| part.parse::<f64>().unwrap());
-            parts.fold(0.0, |sum, part| sum * 60.0 + part)
-        };
-        Duration::from_secs_f64((second(self) - second(earlier)).rem_euclid(86_400.0))
+        Duration::from_secs_f64((self.second() - earlier.second()).rem_euclid(DAY))
+    }
+
+    /// podinit wrote it after this time, by at most half a day.
+    pub fn is_after(&self, time: SystemTime) -> bool {
+        let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let after = (self.second() - time.as_secs_f64()).rem_euclid(DAY);
+        after > 0.0 && after < DAY / 2.0
+    }
+
+    /// Of the day.
+    fn second(&self) -> f64 {
+        let time = self.get("time").trim_end_matches('Z');
+        let (_, time) = time.split_once('T').unwrap();
+        let parts = time.split(':').map(|part| part.parse::<f64>().unwrap());
+        parts.fold(0.0, |sum, part| sum * 60.0 + part)
     }
 
     /// podinit's own record about this instance with this beginning of a message.
