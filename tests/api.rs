@@ -23,7 +23,7 @@ mod sets;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, Pod, documented_rules, set};
+use cluster::{Cluster, Pod, condition, documented_rules, set};
 use support::{Podinit, SOON, says, within};
 
 const STUB: &str = env!("CARGO_BIN_EXE_podinit-stub");
@@ -374,11 +374,7 @@ fn what_podinit_refuses_changes_nothing_and_is_a_condition() {
     });
     assert!(line.text.contains("cycle"), "{}", line.text);
     let accepted = within(SOON, "the condition", || {
-        let told = cluster.report(&pod);
-        let conditions = told["status"]["conditions"].as_array()?.clone();
-        let accepted = conditions
-            .into_iter()
-            .find(|one| one["type"] == "Accepted")?;
+        let accepted = condition(&cluster.report(&pod), "Accepted");
         (accepted["status"] == "False").then_some(accepted)
     });
     assert_eq!(accepted["observedGeneration"], 2);

@@ -35,11 +35,12 @@ mod traffic;
 mod trial;
 
 use std::fs;
+use std::path::Path;
 use std::sync::OnceLock;
 
-use cluster::Cluster;
+use cluster::{Cluster, Pod, condition, documented_rules};
 use serde_json::Value;
-use support::Line;
+use support::{Line, Podinit, SOON, says, within};
 
 const STUB: &str = env!("CARGO_BIN_EXE_podinit-stub");
 
@@ -61,6 +62,47 @@ fn workers(word: &str, replicas: u32) -> String {
          - {{name: a, traffic: Background, command: [{STUB}, --say, {word}, --forever]}}\n    \
          - {{name: b, traffic: Background, replicas: {replicas}, command: [{STUB}, --say, b, --forever]}}"
     )
+}
+
+/// A pod that follows the set `shop`, and its state directory.
+fn a_pod<'a>(cluster: &'a Cluster, namespace: &str) -> (Pod<'a>, tempfile::TempDir) {
+    let account = cluster.account(namespace, "shop", &documented_rules());
+    let pod = cluster.pod_of(namespace, "shop-1", &account);
+    (pod, tempfile::tempdir().unwrap())
+}
+
+fn start(pod: &Pod<'_>, state: &Path) -> Podinit {
+    let start = pod.podinit(&["--processset", "shop"]);
+    start
+        .env("PODINIT_STATE_DIR", state.to_str().unwrap())
+        .start()
+}
+
+/// Runs under its first spec, which is kept.
+fn runs_well(pod: &Pod<'_>, state: &Path) -> Podinit {
+    let podinit = start(pod, state);
+    podinit.wait_for("good", says("good"));
+    within(SOON, "its spec is kept", || {
+        state.join("processset.json").exists().then_some(())
+    });
+    podinit
+}
+
+/// Accepted is this, for this generation.
+fn accepted(cluster: &Cluster, pod: &Pod<'_>, reason: &str, generation: i64) {
+    within(SOON, reason, || {
+        let accepted = condition(&cluster.report(pod), "Accepted");
+        (accepted["reason"] == reason && accepted["observedGeneration"] == generation).then_some(())
+    });
+}
+
+/// The set `shop` says that its rollout failed.
+fn says_that_it_failed(cluster: &Cluster, namespace: &str) {
+    within(SOON, "the set says that it failed", || {
+        let set = cluster.json(&["-n", namespace, "get", "pset", "shop"]);
+        let moving = condition(&set, "Progressing");
+        (moving["reason"] == "ProgressDeadlineExceeded").then_some(())
+    });
 }
 
 fn tells(part: &str) -> impl Fn(&Line) -> bool + use<> {

@@ -221,24 +221,21 @@ impl<L: Logs> Loader<L> {
         let spare = cached.is_some() || file.is_some();
         let limit = if spare { SHORT } else { LONG };
         let why = match self.first_object(limit) {
-            Ok(object) => {
-                let document = Document::Object(object.clone());
-                match self.take_object(&object) {
-                    Ok(plan) => {
-                        self.note(&object.version);
-                        self.tell_last_good(cached.as_ref(), &object.version);
-                        self.candidates.push(object);
-                        self.prepare(&plan)?;
-                        return Ok(plan);
-                    }
-                    Err(rejected) if !spare => return Err(invalid(rejected)),
-                    Err(rejected) => {
-                        self.newest = Some((object, rejected.message.clone()));
-                        self.refuse(document.origin(), rejected.clone());
-                        format!("it is not taken: {}", rejected.message)
-                    }
+            Ok(object) => match self.take_object(&object) {
+                Ok(plan) => {
+                    self.note(&object.version);
+                    self.tell_last_good(cached.as_ref(), &object.version);
+                    self.candidates.push(object);
+                    self.prepare(&plan)?;
+                    return Ok(plan);
                 }
-            }
+                Err(rejected) if !spare => return Err(invalid(rejected)),
+                Err(rejected) => {
+                    let why = format!("it is not taken: {}", rejected.message);
+                    self.refuse_object(object, rejected);
+                    why
+                }
+            },
             Err(why) => why,
         };
         let instead = cached.map(Document::Object);
@@ -441,13 +438,14 @@ impl<L: Logs> Loader<L> {
         let Some((object, why)) = self.newest.take() else {
             return true;
         };
-        let document = Document::Object(object.clone());
         match self.take_object(&object) {
-            Ok(plan) => self.changed(document, plan),
-            Err(rejected) => {
-                let news = asked || rejected.message != why;
-                self.newest = Some((object, rejected.message.clone()));
-                !news || self.refuse(document.origin(), rejected)
+            Ok(plan) => self.changed(Document::Object(object), plan),
+            Err(rejected) if asked || rejected.message != why => {
+                self.refuse_object(object, rejected)
+            }
+            Err(_) => {
+                self.newest = Some((object, why));
+                true
             }
         }
     }
@@ -473,15 +471,18 @@ impl<L: Logs> Loader<L> {
             return true;
         }
         self.newest = None;
-        match taken {
-            Ok(plan) => self.changed(document, plan),
-            Err(rejected) => {
-                if let Document::Object(object) = document {
-                    self.newest = Some((object, rejected.message.clone()));
-                }
-                self.refuse(origin, rejected)
-            }
+        match (taken, document) {
+            (Ok(plan), document) => self.changed(document, plan),
+            (Err(rejected), Document::Object(object)) => self.refuse_object(object, rejected),
+            (Err(rejected), Document::Text(_)) => self.refuse(origin, rejected),
         }
+    }
+
+    /// It is tried again when the files that it names change.
+    fn refuse_object(&mut self, object: Object, rejected: Rejected) -> bool {
+        let document = Document::Object(object.clone());
+        self.newest = Some((object, rejected.message.clone()));
+        self.refuse(document.origin(), rejected)
     }
 
     fn refuse(&self, origin: Origin, Rejected { reason, message }: Rejected) -> bool {

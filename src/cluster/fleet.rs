@@ -135,7 +135,7 @@ pub(super) fn identity(pod: &Pod, container: &str) -> Arc<str> {
     format!("{}.{container}_{}", pod.name, pod.uid).into()
 }
 
-/// Only ready pods ask for the Lease, and it is given up at the first moment of a stop.
+/// Ready pods ask for the Lease before others do, and it is given up at the first moment of a stop.
 async fn tell_ready(wiring: &Wiring, commands: mpsc::Sender<Command>) {
     let mut snapshots = wiring.snapshots.clone();
     loop {

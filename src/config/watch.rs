@@ -70,9 +70,8 @@ pub struct Watch {
     inotify: Option<Inotify>,
     /// By descriptor: what in that directory matters.
     names: BTreeMap<WatchDescriptor, Names>,
-    /// The way to a file was never the same twice: look again, whether something is told or not.
-    unsettled: bool,
-    /// When something that matters happened first, and last, if the wait for quiet was cut short.
+    /// When something that matters happened first, and last, if the wait for quiet was cut short; or the way to a file was
+    /// never the same twice, and a look is due whether something is told or not.
     happened: Option<(Instant, Instant)>,
 }
 
@@ -109,7 +108,6 @@ impl Watch {
             waker,
             inotify: None,
             names: BTreeMap::new(),
-            unsettled: false,
             happened: None,
         }
     }
@@ -119,7 +117,6 @@ impl Watch {
     pub fn arm(&mut self, paths: &[PathBuf]) -> io::Result<()> {
         self.names.clear();
         self.inotify = None;
-        self.unsettled = false;
         // Whatever it was, it is read after this.
         self.happened = None;
         if paths.is_empty() {
@@ -128,12 +125,13 @@ impl Watch {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         // What is swapped between the look at the way and the watching of it would not be told.
         let mut places = places_of(paths);
-        self.unsettled = true;
+        let now = Instant::now();
+        self.happened = Some((now, now));
         for _ in 0..TRIES {
             let whole = self.add(&inotify, &places)?;
             let now = places_of(paths);
             if whole && now == places {
-                self.unsettled = false;
+                self.happened = None;
                 break;
             }
             places = now;
@@ -180,11 +178,7 @@ impl Watch {
 
     /// Waits, for ever if need be.
     pub fn wait(&mut self) -> Woken {
-        let now = Instant::now();
         let mut happened = self.happened.take();
-        if std::mem::take(&mut self.unsettled) {
-            happened = Some((now, now));
-        }
         loop {
             let left = happened.map(|(first, last)| {
                 let patience = PATIENCE.saturating_sub(first.elapsed());

@@ -13,8 +13,8 @@
 //! - A pod that is not ready and has not acted (it is in the middle of an older change, say, or never got ready) is down as
 //!   well: while it is, so many fewer ready ones may act. It has nothing to lose itself, so it goes first, whatever its part:
 //!   such pods are named (`admittedPods`), as many as the limit allows to act at a time.
-//! - Where an older generation was on its way, the first look of a new one raises nothing: pods that are in the middle of
-//!   the older one have time to say so.
+//! - Where an older generation was on its way, nothing is raised for a new one at first: pods that are in the middle of the
+//!   older one have time to say so.
 //! - Who is leaving acts on nothing any more.
 //! - Pods that acted and fell over later count as at risk, so they hold the others up, but they are not undone.
 //! - A pod that started with the new spec counts as one that acted: while many of a set's new pods do not get ready, the
@@ -64,8 +64,6 @@ pub enum MaxUnavailable {
 pub struct Pod<'a> {
     /// Whose report it is: its uid.
     pub uid: &'a str,
-    /// Its [`part`].
-    pub part: u32,
     /// It runs this generation: it acted on the change, or started with it, or nothing had to be done.
     pub acted: bool,
     /// It is ready, by the same report.
@@ -145,6 +143,10 @@ pub enum Progress {
 impl Fleet {
     /// Counts a pod.
     pub fn add(&mut self, pod: Pod<'_>) {
+        self.count(pod, part(pod.uid));
+    }
+
+    fn count(&mut self, pod: Pod<'_>, part: u32) {
         self.pods += 1;
         self.ready += u32::from(pod.ready);
         self.updated += u32::from(pod.acted);
@@ -153,9 +155,7 @@ impl Fleet {
         match pod {
             Pod { refuses: true, .. } | Pod { leaves: true, .. } => {}
             Pod { acted: true, .. } => self.unready += u32::from(!pod.ready),
-            Pod {
-                part, ready, uid, ..
-            } => self.waiting.push(Waiting {
+            Pod { ready, uid, .. } => self.waiting.push(Waiting {
                 part,
                 ready,
                 uid: uid.to_owned(),

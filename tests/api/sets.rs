@@ -5,18 +5,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Pod, set};
+use crate::cluster::{Cluster, Pod, condition, set};
 use crate::support::http::{ask, port_of, probed};
 use crate::support::{Line, Podinit, SOON, children_of, says, within};
 use crate::{RULES, STUB, server, workers};
-
-fn condition(object: &Value, kind: &str) -> Value {
-    let conditions = object["status"]["conditions"].as_array();
-    let mut all = conditions.into_iter().flatten();
-    all.find(|one| one["type"] == kind)
-        .cloned()
-        .unwrap_or_default()
-}
 
 /// Waits until the rollout of this generation is complete; gives the set.
 fn complete(cluster: &Cluster, namespace: &str, generation: i64, pods: u32) -> Value {

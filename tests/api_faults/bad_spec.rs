@@ -1,19 +1,9 @@
 //! A spec that ends podinit itself.
 
-use std::path::Path;
-
 use serde_json::json;
 
-use crate::cluster::{Pod, documented_rules};
-use crate::support::{Podinit, SOON, says, within};
-use crate::{STUB, server, set, tells};
-
-fn start(pod: &Pod<'_>, state: &Path) -> Podinit {
-    let start = pod.podinit(&["--processset", "shop"]);
-    start
-        .env("PODINIT_STATE_DIR", state.to_str().unwrap())
-        .start()
-}
+use crate::support::{SOON, says};
+use crate::{STUB, a_pod, accepted, runs_well, says_that_it_failed, server, set, start, tells};
 
 fn spec(command: &str) -> String {
     format!(
@@ -27,14 +17,8 @@ fn a_container_that_ended_under_a_bad_spec_begins_with_the_last_good_one_each_ti
     let namespace = cluster.namespace();
     let good = spec(&format!("[{STUB}, --say, good, --forever]"));
     cluster.apply(&namespace, &set(&good));
-    let account = cluster.account(&namespace, "shop", &documented_rules());
-    let pod = cluster.pod_of(&namespace, "shop-1", &account);
-    let state = tempfile::tempdir().unwrap();
-    let podinit = start(&pod, state.path());
-    podinit.wait_for("good", says("good"));
-    within(SOON, "its spec is kept", || {
-        state.path().join("processset.json").exists().then_some(())
-    });
+    let (pod, state) = a_pod(cluster, &namespace);
+    let podinit = runs_well(&pod, state.path());
     podinit.wait_for("the Lease", tells("this pod holds the Lease"));
 
     cluster.apply(&namespace, &set(&spec("[sh, -c, 'exit 3']")));
@@ -50,19 +34,8 @@ fn a_container_that_ended_under_a_bad_spec_begins_with_the_last_good_one_each_ti
                 .iter()
                 .any(tells("the container ended under generation 2"))
         );
-        within(SOON, "the report says so", || {
-            let report = cluster.report(&pod);
-            let conditions = report["status"]["conditions"].as_array()?;
-            let accepted = conditions.iter().find(|one| one["type"] == "Accepted")?;
-            (accepted["reason"] == "ContainerEnded" && accepted["observedGeneration"] == 2)
-                .then_some(())
-        });
-        within(SOON, "the set says so", || {
-            let set = cluster.json(&["-n", &namespace, "get", "pset", "shop"]);
-            let conditions = set["status"]["conditions"].as_array()?.clone();
-            let moving = conditions.iter().find(|one| one["type"] == "Progressing")?;
-            (moving["reason"] == "ProgressDeadlineExceeded").then_some(())
-        });
+        accepted(cluster, &pod, "ContainerEnded", 2);
+        says_that_it_failed(cluster, &namespace);
         assert_eq!(
             cluster.report(&pod)["status"]["observedGeneration"],
             json!(1)

@@ -1,14 +1,13 @@
 //! The newest spec is no good, and a container starts anew meanwhile; a spec that lacks a file.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::cluster::{Cluster, Pod, documented_rules};
+use crate::cluster::{Cluster, documented_rules};
 use crate::support::{Podinit, SOON, says, within};
-use crate::{STUB, server, set, tells};
+use crate::{STUB, a_pod, accepted, runs_well, says_that_it_failed, server, set, start, tells};
 
 /// SIGKILL.
 const KILL: i32 = 9;
@@ -26,39 +25,6 @@ fn spec(word: &str, unready: bool) -> String {
     )
 }
 
-fn start(pod: &Pod<'_>, state: &Path) -> Podinit {
-    let start = pod.podinit(&["--processset", "shop"]);
-    start
-        .env("PODINIT_STATE_DIR", state.to_str().unwrap())
-        .start()
-}
-
-/// Runs under its first spec, which is kept.
-fn runs_well(pod: &Pod<'_>, state: &Path) -> Podinit {
-    let podinit = start(pod, state);
-    podinit.wait_for("good", says("good"));
-    within(SOON, "its spec is kept", || {
-        state.join("processset.json").exists().then_some(())
-    });
-    podinit
-}
-
-fn condition(object: &Value, kind: &str) -> Value {
-    let conditions = object["status"]["conditions"].as_array();
-    let mut all = conditions.into_iter().flatten();
-    all.find(|one| one["type"] == kind)
-        .cloned()
-        .unwrap_or_default()
-}
-
-/// Accepted is this, for this generation.
-fn accepted(cluster: &Cluster, pod: &Pod<'_>, reason: &str, generation: i64) {
-    within(SOON, reason, || {
-        let accepted = condition(&cluster.report(pod), "Accepted");
-        (accepted["reason"] == reason && accepted["observedGeneration"] == generation).then_some(())
-    });
-}
-
 #[test]
 fn after_a_rollout_that_failed_a_container_begins_with_the_last_good_spec() {
     let cluster = server();
@@ -70,11 +36,7 @@ fn after_a_rollout_that_failed_a_container_begins_with_the_last_good_spec() {
     let running = [0, 1].map(|at| runs_well(&pods[at], states[at].path()));
 
     cluster.apply(&namespace, &set(&spec("bad", true)));
-    within(SOON, "the set says that it failed", || {
-        let set = cluster.json(&["-n", &namespace, "get", "pset", "shop"]);
-        let moving = condition(&set, "Progressing");
-        (moving["reason"] == "ProgressDeadlineExceeded").then_some(())
-    });
+    says_that_it_failed(cluster, &namespace);
     let tried = |podinit: &Podinit| podinit.lines().iter().any(says("bad"));
     assert_eq!(
         running.iter().filter(|podinit| tried(podinit)).count(),
@@ -99,9 +61,7 @@ fn a_container_that_begins_with_a_bad_spec_goes_back_to_the_last_good_one() {
     let cluster = server();
     let namespace = cluster.namespace();
     cluster.apply(&namespace, &set(&spec("good", false)));
-    let account = cluster.account(&namespace, "shop", &documented_rules());
-    let pod = cluster.pod_of(&namespace, "shop-1", &account);
-    let state = tempfile::tempdir().unwrap();
+    let (pod, state) = a_pod(cluster, &namespace);
     runs_well(&pod, state.path()).stop();
 
     cluster.apply(&namespace, &set(&spec("bad", true)));
@@ -117,9 +77,7 @@ fn a_spec_that_ended_the_container_is_not_taken_when_the_server_tells_of_it_late
     let cluster = Cluster::start().with_crds();
     let namespace = cluster.namespace();
     cluster.apply(&namespace, &set(&spec("good", false)));
-    let account = cluster.account(&namespace, "shop", &documented_rules());
-    let pod = cluster.pod_of(&namespace, "shop-1", &account);
-    let state = tempfile::tempdir().unwrap();
+    let (pod, state) = a_pod(&cluster, &namespace);
     let podinit = runs_well(&pod, state.path());
     podinit.wait_for("the Lease", tells("this pod holds the Lease"));
     let ends = "  shutdown: {drain: 0s}\n  processes: [{name: a, command: [sh, -c, 'exit 3'], \
@@ -147,9 +105,7 @@ fn a_spec_that_lacks_a_file_is_taken_once_that_is_there() {
     let cluster = server();
     let namespace = cluster.namespace();
     cluster.apply(&namespace, &set(&spec("good", false)));
-    let account = cluster.account(&namespace, "shop", &documented_rules());
-    let pod = cluster.pod_of(&namespace, "shop-1", &account);
-    let state = tempfile::tempdir().unwrap();
+    let (pod, state) = a_pod(cluster, &namespace);
     let podinit = runs_well(&pod, state.path());
     let secret = state.path().join("secret");
     let with_file = |word: &str| {
@@ -169,7 +125,7 @@ fn a_spec_that_lacks_a_file_is_taken_once_that_is_there() {
             .count()
     };
     assert_eq!(refused(&podinit), 1);
-    // Asked for, it is told again; nothing is said of what it lacks no more.
+    // It is told again when somebody asks.
     podinit.signal(1);
     within(SOON, "it is refused again", || {
         (refused(&podinit) == 2).then_some(())

@@ -604,6 +604,15 @@ pub fn documented_rules() -> String {
     rules.to_owned()
 }
 
+/// A condition of an object's status; `Null`: it has none of this type.
+pub fn condition(object: &Value, kind: &str) -> Value {
+    let conditions = object["status"]["conditions"].as_array();
+    let mut all = conditions.into_iter().flatten();
+    all.find(|one| one["type"] == kind)
+        .cloned()
+        .unwrap_or_default()
+}
+
 /// A ProcessSet with this body of its spec.
 pub fn set(name: &str, spec: &str) -> String {
     format!(

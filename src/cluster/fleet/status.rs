@@ -3,7 +3,7 @@
 use crate::cluster::report::SETTLED;
 use crate::domain::event::Refusal;
 use crate::domain::plan::{ObjectVersion, revision};
-use crate::domain::rollout::{Admission, Before, Fleet, Pod, Progress, part};
+use crate::domain::rollout::{Admission, Before, Fleet, Pod, Progress};
 use crate::domain::time::Wall;
 use crate::ports::Notice;
 use crate::spec::v1alpha1::{
@@ -63,7 +63,6 @@ impl Count {
         self.serving += u32::from(holds("Ready"));
         self.fleet.add(Pod {
             uid,
-            part: part(uid),
             acted,
             // In the middle of a change a pod may look ready that is not done with it.
             ready: holds("Ready") && !holds("Progressing"),

@@ -401,7 +401,7 @@ fn waits_its_turn(field: &str, old: &Process, new: &Process) -> bool {
             let limit = |process: &Process| process.active_deadline.unwrap_or(Duration::MAX);
             limit(new) < limit(old)
         }
-        // What has failed, or completed, already has the new effect.
+        // What has failed already, or completes next, has the new effect.
         (Some(Turn::MayWait), "onFailure") => new.on_failure != OnFailure::Ignore,
         (Some(Turn::MayWait), "onSuccess") => new.on_success == OnSuccess::ExitSet,
         (Some(Turn::MayWait | Turn::Waits) | None, _) => true,

@@ -47,11 +47,10 @@ fn uid(n: u32) -> String {
     )
 }
 
-/// Its uid is its part in words.
+/// A pod whose uid is its part in words, which is what it counts as in [`fleet`].
 fn pod(part: u32, acted: bool, ready: bool) -> Pod<'static> {
     Pod {
         uid: Box::leak(part.to_string().into_boxed_str()),
-        part,
         acted,
         ready,
         reverted: false,
@@ -71,9 +70,13 @@ fn after(parts: u32) -> Before {
 fn fleet(pods: &[Pod<'_>]) -> Fleet {
     let mut fleet = Fleet::default();
     for pod in pods {
-        fleet.add(*pod);
+        fleet.count(*pod, in_words(pod));
     }
     fleet
+}
+
+fn in_words(pod: &Pod<'_>) -> u32 {
+    pod.uid.parse().unwrap()
 }
 
 fn untouched<const N: usize>(parts: [u32; N]) -> [Pod<'static>; N] {
@@ -134,13 +137,11 @@ fn it_is_raised_as_pods_get_ready() {
 #[test]
 fn a_failure_stops_it() {
     let pods = untouched([10, 200, 300]);
-    let mut fleet = Fleet::default();
-    let mut back = pod(pods[0].part, false, true);
-    back.reverted = true;
-    fleet.add(back);
-    fleet.add(pod(pods[1].part, false, true));
-    fleet.add(pod(pods[2].part, false, true));
-    let admission = fleet.admit(&after(11), Count(3));
+    let back = Pod {
+        reverted: true,
+        ..pods[0]
+    };
+    let admission = fleet(&[back, pods[1], pods[2]]).admit(&after(11), Count(3));
     assert_eq!(
         (admission.parts, admission.progress),
         (11, Progress::Failed { reverted: 1 })
@@ -250,19 +251,16 @@ impl Play {
     }
 
     fn look(&mut self, max: MaxUnavailable) -> Result<(u32, bool), TestCaseError> {
-        let uids: Vec<String> = (self.reports.iter().map(|report| report.n.to_string())).collect();
-        let counted: Vec<Pod<'_>> = (self.reports.iter().zip(&uids))
-            .map(|(report, uid)| Pod {
+        let mut fleet = Fleet::default();
+        for report in &self.reports {
+            let acted = report.generation == self.generation;
+            let uid = &report.n.to_string();
+            let pod = Pod {
                 uid,
-                part: report.part,
-                acted: report.generation == self.generation,
-                ready: report.ready,
-                reverted: false,
-                refuses: false,
-                leaves: false,
-            })
-            .collect();
-        let fleet = fleet(&counted);
+                ..pod(0, acted, report.ready)
+            };
+            fleet.count(pod, report.part);
+        }
         let limit = fleet.limit(max);
         let admission = fleet.admit(&self.before, max);
         // A set that shrinks has a smaller limit than what it admitted; parts without pods are passed over all the same.
@@ -420,8 +418,9 @@ fn bad_spec(first: u32, max: MaxUnavailable) -> usize {
         let mut fleet = Fleet::default();
         for (uid, (_, acts, reverted)) in uids.iter().zip(&pods) {
             fleet.add(Pod {
+                uid,
                 reverted: *reverted,
-                ..pod(part(uid), *acts, !acts)
+                ..pod(0, *acts, !acts)
             });
         }
         parts = fleet.admit(&after(parts), max).parts;
@@ -480,13 +479,11 @@ fn what_was_complete_stays_so_until_somebody_has_not_acted() {
 #[test]
 fn who_does_not_take_a_spec_holds_nobody_up() {
     let pods = untouched([10, 20, 30]);
-    let mut fleet = Fleet::default();
-    fleet.add(Pod {
+    let refuses = Pod {
         refuses: true,
-        ..pod(pods[0].part, false, true)
-    });
-    fleet.add(pod(pods[1].part, true, true));
-    fleet.add(pod(pods[2].part, false, true));
+        ..pods[0]
+    };
+    let fleet = fleet(&[refuses, pod(20, true, true), pods[2]]);
     let admission = fleet.admit(&after(25), Count(1));
     assert_eq!(admission.parts, PARTS);
     assert_eq!(admission.progress, Progress::Waiting { at_risk: 1 });
@@ -570,7 +567,8 @@ fn a_set_of_which_nobody_is_ready_is_mended_by_and_by() {
         before.parts = admission.parts;
         before.pods = admission.pods;
         let named = |pod: &Pod<'_>| before.pods.iter().any(|uid| uid == pod.uid);
-        let may_act = |pod: &&mut Pod<'_>| !pod.acted && (pod.part < before.parts || named(pod));
+        let may_act =
+            |pod: &&mut Pod<'_>| !pod.acted && (in_words(pod) < before.parts || named(pod));
         let acting: Vec<_> = pods.iter_mut().filter(may_act).collect();
         assert_eq!(acting.len(), 1, "{before:?}");
         for pod in acting {
@@ -586,8 +584,10 @@ fn no_more_are_named_than_a_status_has_room_for() {
     let uids: Vec<String> = (0..500).map(uid).collect();
     let mut fleet = Fleet::default();
     for uid in &uids {
-        let pod = pod(part(uid), false, false);
-        fleet.add(Pod { uid, ..pod });
+        fleet.add(Pod {
+            uid,
+            ..pod(0, false, false)
+        });
     }
     assert_eq!(fleet.admit(&after(0), Percent(100)).pods.len(), NAMED);
 }
