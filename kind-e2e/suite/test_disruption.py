@@ -40,30 +40,49 @@ def gets_connections(pod):
 
 
 def leaving(namespace, old):
-    """Waits for an old pod that is on its way out, and that gets no new connections any more."""
+    """Waits for an old pod that is on its way out."""
 
     def found():
         pods = [pod for pod in namespace.pods(APP) if pod["metadata"]["name"] in old]
-        return next((pod for pod in pods if "deletionTimestamp" in pod["metadata"] and not gets_connections(pod)), None)
+        return next((pod for pod in pods if "deletionTimestamp" in pod["metadata"]), None)
 
     return within(60, "an old pod leaves", found)
 
 
+def begin_anew(what):
+    """Of the cluster's own. What follows the API server finds out up to half a minute late that there is one again."""
+    run("kubectl", "--namespace", "kube-system", "rollout", "restart", what)
+    run("kubectl", "--namespace", "kube-system", "rollout", "status", what, "--timeout=90s")
+
+
 @pytest.fixture
-def followers():
-    """What follows the API server begins anew afterwards: it would find out up to half a minute late that there is one again,
-    and the next test's Services would have no name until then."""
+def names_again():
+    """The next test's Services would have no name until CoreDNS knows of them."""
     yield
-    which = ["deployment/coredns", "daemonset/kube-proxy"]
-    run("kubectl", "--namespace", "kube-system", "rollout", "restart", *which)
-    for one in which:
-        run("kubectl", "--namespace", "kube-system", "rollout", "status", one, "--timeout=90s")
+    begin_anew("deployment/coredns")
+
+
+def pause(namespace, deployment):
+    """Its rolling update goes no further, as it stands in the API and as its controller knows."""
+    namespace.kubectl("rollout", "pause", deployment)
+
+    def seen():
+        told = namespace.json("get", deployment)
+        return told["status"]["observedGeneration"] == told["metadata"]["generation"]
+
+    within(5, "the controller knows of the pause", seen)
+
+
+def updated(namespace, old):
+    """The pods of the newer template."""
+    return [pod for pod in namespace.pods(APP) if pod["metadata"]["name"] not in old]
 
 
 @pytest.mark.deadline(300)
-def test_the_api_server_is_away_in_the_middle_of_a_rolling_update(namespace, crds, shared, load, followers):
+def test_the_api_server_is_away_in_the_middle_of_a_rolling_update(namespace, crds, shared, load, names_again):
     """The pod that is on its way out ends in time without it, the others go on, and the update once it is back. In ProcessSet
-    mode, so podinit has something to ask it for."""
+    mode, so podinit has something to ask it for. The update goes on when kube-proxy follows the API server again: it would send
+    connections to a pod that leaves before, for longer than that one drains."""
     install(namespace, "--set", "mode=ProcessSet")
     old = names(namespace.pods(APP))
     within(10, "both get connections", lambda: all(map(gets_connections, namespace.pods(APP))))
@@ -72,6 +91,8 @@ def test_the_api_server_is_away_in_the_middle_of_a_rolling_update(namespace, crd
     try:
         namespace.kubectl("rollout", "restart", "deployment/shop-laravel")
         pod = leaving(namespace, old)
+        pause(namespace, "deployment/shop-laravel")
+        within(5, "it gets no new connections", lambda: not gets_connections(pod))
         assert podinit_of(pod)
         on(CONTROL_PLANE, f"mv {MANIFEST} /root/ && pkill -KILL kube-apiserver")
         try:
@@ -81,6 +102,9 @@ def test_the_api_server_is_away_in_the_middle_of_a_rolling_update(namespace, crd
         finally:
             on(CONTROL_PLANE, f"mv /root/{MANIFEST.rpartition('/')[2]} {MANIFEST}")
         within(60, "the API server answers", lambda: namespace.pods(APP))
+        begin_anew("daemonset/kube-proxy")
+        within(30, "the new pods get connections", lambda: all(map(gets_connections, updated(namespace, old))))
+        namespace.kubectl("rollout", "resume", "deployment/shop-laravel")
         namespace.kubectl("rollout", "status", "deployment/shop-laravel", "--timeout=120s", timeout=130)
 
         def ended():
@@ -91,8 +115,7 @@ def test_the_api_server_is_away_in_the_middle_of_a_rolling_update(namespace, crd
             assert terminated["exitCode"] == 0, terminated
     finally:
         hold(namespace, old, None)
-    new = [pod for pod in namespace.pods(APP) if pod["metadata"]["name"] not in old]
-    assert [is_ready(pod) for pod in new] == [True, True]
+    assert [is_ready(pod) for pod in updated(namespace, old)] == [True, True]
     settled(namespace, clients.end())
 
 
