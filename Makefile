@@ -50,7 +50,7 @@ peers:
 .PHONY: build
 build: ## the static release binary
 	$(call say,building $(BINARY))
-	cargo build --release --locked
+	$(BEFORE_BUILD) cargo build --release --locked
 	@ls -l $(BINARY)
 
 .PHONY: demo
@@ -59,16 +59,17 @@ demo: stack build ## a real Laravel stack under podinit as PID 1, step by step w
 	examples/laravel/demo $(BINARY)
 
 .PHONY: test
-test: stack kubernetes ## the whole test suite, on real processes, the real stack and a real API server
-	$(call say,tests)
-	status=0; \
-	cargo test --locked --no-fail-fast --features api --lib --bins --test '[!a]*' --test 'a[!p]*' || status=$$?; \
-	cargo test --locked --no-fail-fast --features api --test 'api*' -- $(API_THREADS) || status=$$?; \
-	exit $$status
+test: ## the whole test suite, on real processes, the real stack and a real API server
+	@$(MAKE) --no-print-directory --keep-going test-processes test-api
 	$(call say,every test passed)
 
+.PHONY: test-processes
+test-processes: stack ## the tests that take no API server
+	$(call say,tests)
+	cargo test --locked --no-fail-fast --features api --lib --bins --test '[!a]*' --test 'a[!p]*'
+
 .PHONY: test-api
-test-api: kubernetes ## the tests against a real API server alone
+test-api: stack kubernetes ## the tests against a real API server
 	$(call say,tests against a real API server)
 	cargo test --locked --no-fail-fast --features api --test 'api*' -- $(API_THREADS)
 	$(call say,every test against a real API server passed)
@@ -96,7 +97,7 @@ test-charts: stack kubernetes ## the Helm charts: rendered by Helm 3 and 4, chec
 	$(call install,python3-venv util-linux openssl)
 	@[[ -n "$${PODINIT:-}" ]] || $(MAKE) build
 	@tools=$$(charts/tests/tools); eval "$$tools"; export HELM3 HELM4 PYTHON PYTHONDONTWRITEBYTECODE=1; \
-	  PODINIT=$${PODINIT:-$(BINARY)} $$PYTHON -m pytest -q -p no:cacheprovider charts/tests
+	  PODINIT=$${PODINIT:-$(BINARY)} $$PYTHON -m pytest -q -p no:cacheprovider --numprocesses 2 --dist loadfile charts/tests
 	$(call say,every test of the charts passed)
 
 .PHONY: kubernetes
@@ -152,7 +153,9 @@ bench: peers build ## podinit beside s6, tini, runit, dumb-init and supervisord 
 .PHONY: ci
 ci: ## all that continuous integration checks
 	$(MAKE) lint
-	$(MAKE) test
+	$(MAKE) test-processes
+	# What waits for an API server leaves time for a build.
+	$(MAKE) --jobs 2 --output-sync=target test-api build BEFORE_BUILD='nice -n 19'
 	$(MAKE) test-charts
 	$(MAKE) demo
 	$(MAKE) e2e
