@@ -299,11 +299,11 @@ impl<L: Logs> Loader<L> {
         self.try_take(&Document::Object(object.clone()))
     }
 
-    /// podinit ended under this version before the pod was ready, or other pods went back from it; and there is a good one.
+    /// podinit ended before the pod was ready under this version, or other pods went back from it; and there is a good one.
     fn known_as_bad(&self, object: &Object) -> Option<Rejected> {
         let version = &object.version;
         let (reason, what) = if self.ended_under.as_ref() == Some(version) {
-            let what = "the container ended under generation {} before the pod was ready";
+            let what = "the pod did not get ready under generation {} before the container ended";
             (Refusal::CONTAINER_ENDED, what)
         } else if object.failed && self.refuge && self.is_newer(version) {
             let what = "pods of the set were not ready in time under generation {}";

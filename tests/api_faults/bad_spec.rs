@@ -32,7 +32,7 @@ fn a_container_that_ended_under_a_bad_spec_begins_with_the_last_good_one_each_ti
             again
                 .lines()
                 .iter()
-                .any(tells("the container ended under generation 2"))
+                .any(tells("the pod did not get ready under generation 2"))
         );
         accepted(cluster, &pod, "ContainerEnded", 2);
         says_that_it_failed(cluster, &namespace);

@@ -94,9 +94,50 @@ fn a_spec_that_ended_the_container_is_not_taken_when_the_server_tells_of_it_late
     );
     let pid = again.wait_started("a-0");
     cluster.freeze(false);
-    again.wait_for("why not", tells("the container ended under generation 2"));
+    again.wait_for(
+        "why not",
+        tells("the pod did not get ready under generation 2"),
+    );
     accepted(&cluster, &pod, "ContainerEnded", 2);
     assert_eq!(again.wait_started("a-0"), pid);
+    again.stop();
+}
+
+#[test]
+fn a_container_that_ends_under_its_last_good_spec_too_begins_with_the_newest_one() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    let account = cluster.account(&namespace, "shop", &documented_rules());
+    let pods = ["shop-1", "shop-2"].map(|name| cluster.pod_of(&namespace, name, &account));
+    let states = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let works = tempfile::NamedTempFile::new().unwrap();
+    let needs = format!("test -e {} || exit 3; exec {STUB}", works.path().display());
+    let good = spec("good", false).replace(
+        &format!("[{STUB}, --say, good, --forever]"),
+        &format!(
+            "[sh, -c, '{needs} --say good --forever'], restartPolicy: Never, onFailure: ExitSet"
+        ),
+    );
+    cluster.apply(&namespace, &set(&good));
+    let running = [0, 1].map(|at| runs_well(&pods[at], states[at].path()));
+    cluster.apply(&namespace, &set(&spec("bad", true)));
+    says_that_it_failed(cluster, &namespace);
+    let tried = |podinit: &Podinit| podinit.lines().iter().any(says("bad"));
+    let spared = running.iter().position(|podinit| !tried(podinit)).unwrap();
+    for podinit in running {
+        podinit.signal(KILL);
+        podinit.finish(SOON);
+    }
+
+    drop(works);
+    let again = || start(&pods[spared], states[spared].path());
+    let ended = again().finish(SOON);
+    assert_eq!(ended.code, 3, "{}", ended.story());
+    let leans = tells("beginning with the last good spec");
+    assert!(ended.lines.iter().any(leans), "{}", ended.story());
+    // The newest one may be the mend of it, though another pod went back from that.
+    let again = again();
+    again.wait_for("bad", says("bad"));
     again.stop();
 }
 

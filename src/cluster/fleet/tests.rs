@@ -239,3 +239,49 @@ fn a_holder_that_is_behind_writes_over_nothing() {
         assert_eq!(fake.count("STATUS"), 0);
     });
 }
+
+#[test]
+fn a_change_in_the_middle_of_another_one_waits_for_those_that_act_on_that_one() {
+    run(async {
+        let (state, fake) = fleet();
+        let moving = json!({"type": "Progressing", "status": "True", "reason": "Updating", "message": "",
+            "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        state.lock().unwrap().status = json!({"conditions": [moving],
+            "rollout": {"generation": 1, "admittedPartsPerBillion": 500_000_000}});
+        let mut work = pin!(leading(&fake));
+        fake.until(&mut work, "the first", |fake| fake.count("STATUS") == 1)
+            .await;
+        assert_eq!(state.lock().unwrap().admitted(), 0);
+        fake.until(&mut work, "the second", |fake| fake.count("STATUS") == 2)
+            .await;
+        assert!(state.lock().unwrap().admitted() > 0);
+        let asked = fake.asked();
+        let mut written = asked.iter().filter(|one| one.verb() == "STATUS");
+        let (first, second) = (written.next().unwrap(), written.next().unwrap());
+        let waited = second.at.duration_since(first.at);
+        assert!(waited >= SETTLE, "{waited:?}");
+    });
+}
+
+#[test]
+fn while_no_pod_has_reported_none_is_admitted() {
+    run(async {
+        let (state, fake) = fleet();
+        let reports = std::mem::take(&mut state.lock().unwrap().reports);
+        let mut work = pin!(leading(&fake));
+        fake.until(&mut work, "the first", |fake| fake.count("STATUS") == 1)
+            .await;
+        {
+            let state = state.lock().unwrap();
+            assert_eq!(state.admitted(), 0);
+            assert_eq!(state.status["pods"]["total"], 0);
+            let told = &state.status["conditions"][1];
+            assert_eq!(told["status"], "True", "{told}");
+            assert_eq!(told["message"], "no pod has reported");
+        }
+        state.lock().unwrap().reports = reports;
+        fake.until(&mut work, "the second", |fake| fake.count("STATUS") == 2)
+            .await;
+        assert!(state.lock().unwrap().admitted() > 0);
+    });
+}
