@@ -116,8 +116,8 @@ pub trait Specs {
     /// Looks whether the spec has changed. Does not wait; what is found comes as an event.
     fn reload(&mut self);
 
-    /// Notes that this version is tried out. Does not wait.
-    fn try_out(&mut self, version: ObjectVersion);
+    /// Notes that this version is tried out, and whether the pod was ready until then. Does not wait.
+    fn try_out(&mut self, version: ObjectVersion, was_ready: bool);
 
     /// Looks no more. Does not wait.
     fn unfollow(&mut self);

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::load::{Document, INVALID, Reading, Rejected, read, told};
 use super::seat::Seat;
-use crate::config::cache;
+use crate::config::cache::{self, Tried};
 use crate::config::watch::{Waker, Watch, Woken};
 use crate::config::{self, Source};
 use crate::domain::event::{Event, LoadFailure, Refusal};
@@ -34,6 +34,9 @@ const SHORT: Duration = Duration::from_secs(5);
 /// And when there is none: Helm creates unknown kinds late.
 const LONG: Duration = Duration::from_secs(60);
 
+/// So many of the versions taken last are kept until they have proved themselves.
+const NEWEST: usize = 4;
+
 /// Who may ask the loader for something.
 #[derive(Debug, Clone)]
 pub(super) struct Orders {
@@ -53,7 +56,7 @@ enum Order {
     /// This is why the API server gives nothing.
     Nothing(String),
     /// The pod takes this version, which has not proved itself.
-    TryOut(ObjectVersion),
+    TryOut(Tried),
     /// The pod was ready under this version.
     Good(ObjectVersion),
 }
@@ -78,8 +81,8 @@ impl Orders {
     }
 
     /// A version is tried out.
-    pub(super) fn try_out(&self, version: ObjectVersion) {
-        self.give(Order::TryOut(version));
+    pub(super) fn try_out(&self, version: ObjectVersion, was_ready: bool) {
+        self.give(Order::TryOut(Tried { version, was_ready }));
     }
 
     /// A version has proved itself.
@@ -135,6 +138,7 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
                 print: 0,
                 candidates: Vec::new(),
                 newest: None,
+                tried: None,
                 ended_under: None,
                 refuge: false,
                 kept: None,
@@ -172,8 +176,10 @@ struct Loader<L> {
     candidates: Vec<Object>,
     /// The version that was read last, if that was refused, and why.
     newest: Option<(Object, String)>,
+    /// The version that was tried out last.
+    tried: Option<ObjectVersion>,
     /// podinit ended under this version before the pod was ready, and there is a good one.
-    ended_under: Option<ObjectVersion>,
+    ended_under: Option<Tried>,
     /// The last good version is something to go back to: podinit has not ended under it.
     refuge: bool,
     /// The version that is kept as the last good one.
@@ -215,15 +221,22 @@ impl<L: Logs> Loader<L> {
         self.kept = cached.as_ref().map(|object| object.version.clone());
         let tried = cache::tried(&self.seat.state_dir());
         self.refuge = self.kept.is_some() && cache::refuge(&self.seat.state_dir()) != self.kept;
-        self.ended_under =
-            tried.filter(|tried| self.kept.as_ref().is_some_and(|kept| kept != tried));
+        self.ended_under = tried.filter(|tried| {
+            self.kept
+                .as_ref()
+                .is_some_and(|kept| kept != &tried.version)
+        });
         let file = fallback;
         let spare = cached.is_some() || file.is_some();
         let limit = if spare { SHORT } else { LONG };
         let why = match self.first_object(limit) {
             Ok(object) => match self.take_object(&object) {
                 Ok(plan) => {
-                    self.note(&object.version);
+                    // Whatever ended the container before: the pod was not ready just now.
+                    self.note(Tried {
+                        version: object.version.clone(),
+                        was_ready: false,
+                    });
                     self.tell_last_good(cached.as_ref(), &object.version);
                     self.candidates.push(object);
                     self.prepare(&plan)?;
@@ -302,9 +315,16 @@ impl<L: Logs> Loader<L> {
     /// podinit ended before the pod was ready under this version, or other pods went back from it; and there is a good one.
     fn known_as_bad(&self, object: &Object) -> Option<Rejected> {
         let version = &object.version;
-        let (reason, what) = if self.ended_under.as_ref() == Some(version) {
+        let ended_under = self.ended_under.as_ref();
+        let (reason, what) = if let Some(tried) =
+            ended_under.filter(|tried| &tried.version == version)
+        {
             let what = "the pod did not get ready under generation {} before the container ended";
-            (Refusal::CONTAINER_ENDED, what)
+            if tried.was_ready {
+                (Refusal::CONTAINER_ENDED, what)
+            } else {
+                (Refusal::WAS_NOT_READY, what)
+            }
         } else if object.failed && self.refuge && self.is_newer(version) {
             let what = "pods of the set were not ready in time under generation {}";
             (Refusal::PROGRESS_DEADLINE, what)
@@ -316,10 +336,9 @@ impl<L: Logs> Loader<L> {
         Some(Rejected { reason, message })
     }
 
-    /// The last good version is another one, of the same set.
+    /// The last good version is another one, of the set before it was made anew perhaps.
     fn is_newer(&self, version: &ObjectVersion) -> bool {
-        let other = |kept: &ObjectVersion| kept != version && kept.uid == version.uid;
-        self.kept.as_ref().is_some_and(other)
+        self.kept.as_ref().is_some_and(|kept| kept != version)
     }
 
     /// What the set begins with is on trial where it has run under another spec before.
@@ -374,7 +393,7 @@ impl<L: Logs> Loader<L> {
                         }
                     }
                     Order::Nothing(_) => {}
-                    Order::TryOut(version) => self.note(&version),
+                    Order::TryOut(tried) => self.note(tried),
                     Order::Good(version) => self.keep(&version),
                 }
             }
@@ -453,8 +472,15 @@ impl<L: Logs> Loader<L> {
     fn changed(&mut self, document: Document, plan: Plan) -> bool {
         if let Document::Object(object) = document {
             self.candidates.push(object);
-            let old = self.candidates.len().saturating_sub(2);
-            self.candidates.drain(..old);
+            // Those that may prove themselves yet: the one in force, and the newest.
+            let tried = self.tried.take();
+            let mut old = self.candidates.len().saturating_sub(NEWEST);
+            self.candidates.retain(|known| {
+                let is_old = old > 0;
+                old = old.saturating_sub(1);
+                !is_old || tried.as_ref() == Some(&known.version)
+            });
+            self.tried = tried;
         }
         self.tell(Event::Changed(Arc::new(plan)))
     }
@@ -580,12 +606,13 @@ impl<L: Logs> Loader<L> {
     }
 
     /// Should podinit end before this version has proved itself, it begins with the last good one.
-    fn note(&self, version: &ObjectVersion) {
+    fn note(&mut self, tried: Tried) {
         // Without another one to begin with it says nothing; and once that is in force again, what was tried stays noted.
-        if self.kept.as_ref().is_some_and(|kept| kept != version) {
+        if self.is_newer(&tried.version) {
             // What cannot be noted cannot be kept either, and that is said.
-            let _ = cache::try_out(&self.seat.state_dir(), version);
+            let _ = cache::try_out(&self.seat.state_dir(), &tried);
         }
+        self.tried = Some(tried.version);
     }
 
     /// Should podinit end under the last good version as well, that is nothing to go back to from one that others refuse.
@@ -600,13 +627,14 @@ impl<L: Logs> Loader<L> {
     }
 
     fn keep(&mut self, version: &ObjectVersion) {
-        let known = self.candidates.iter();
-        let Some(object) = known.into_iter().find(|object| &object.version == version) else {
-            return;
-        };
         let state = self.seat.state_dir();
         // Needs no room, and comes first: what cannot be kept has proved itself all the same.
-        let kept = cache::prove(&state, version).and_then(|()| cache::write(&state, object));
+        let proved = cache::prove(&state, version);
+        let mut known = self.candidates.iter();
+        let Some(object) = known.find(|object| &object.version == version) else {
+            return;
+        };
+        let kept = proved.and_then(|()| cache::write(&state, object));
         match kept {
             Ok(()) => self.kept = Some(version.clone()),
             Err(error) => self.say(

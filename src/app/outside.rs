@@ -59,9 +59,9 @@ impl Specs for Outside {
         }
     }
 
-    fn try_out(&mut self, version: ObjectVersion) {
+    fn try_out(&mut self, version: ObjectVersion, was_ready: bool) {
         if let Some(specs) = &self.specs {
-            specs.try_out(version);
+            specs.try_out(version, was_ready);
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::access::{Access, Identity, Pod};
 use super::{News, Surroundings, Wiring};
-use crate::domain::snapshot::Snapshot;
+use crate::domain::snapshot::{Snapshot, SpecView};
 use crate::domain::time::{Mono, Now, Wall};
 use crate::ports::{Message, ObjectName, Record};
 
@@ -185,6 +185,12 @@ impl Fake {
             token,
             seen,
         }
+    }
+
+    /// What the pod's podinit knows of specs.
+    pub(super) fn spec(&self, change: impl FnOnce(&mut SpecView)) {
+        let changed = |snapshot: &mut Arc<Snapshot>| change(&mut Arc::make_mut(snapshot).spec);
+        self.ends.0.send_modify(changed);
     }
 
     /// What the engine was told next.

@@ -24,6 +24,7 @@ use crate::domain::election::{Config, Field, Timing};
 use crate::domain::event::Event;
 use crate::domain::plan::ObjectVersion;
 use crate::domain::rollout::{MaxUnavailable, Progress, admitted};
+use crate::domain::snapshot::Snapshot;
 use crate::domain::time::Mono;
 use crate::ports::Level;
 use crate::spec::units::IntOrPercent;
@@ -53,18 +54,25 @@ const MANAGER: &str = "podinit-status";
 /// Tells the engine when this pod's turn has come.
 pub(super) async fn turns(me: &Identity, mut seen: watch::Receiver<Seen>, wiring: &Wiring) {
     let uid = me.pod.as_ref().map_or("", |pod| &pod.uid);
+    let mut said = false;
     let mut snapshots = wiring.snapshots.clone();
     let mut told = None;
     loop {
-        let waits = snapshots.borrow_and_update().spec.waits.clone();
+        let spec = snapshots.borrow_and_update().spec.clone();
+        let waits = spec.waits.clone();
         if waits.is_none() {
             told = None;
+        } else if uid.is_empty() && !said {
+            said = true;
+            let why = "the pod's name and uid are not known (POD_NAME, POD_UID), so its turn does not come";
+            wiring.say(Level::Warn, why.to_owned());
         }
         let (version, may_act) = {
             let seen = seen.borrow_and_update();
             let named = || seen.admitted_pods.iter().any(|one| one == uid);
-            let may_act = admitted(uid, seen.admitted) || named();
-            (seen.version.clone(), may_act)
+            let counted = seen.late(&spec).is_none();
+            let may_act = (counted && admitted(uid, seen.admitted)) || named();
+            (seen.version.clone(), may_act && !uid.is_empty())
         };
         let turn = waits.is_some() && waits == version && may_act;
         if let Some(object) = version.filter(|_| turn)
@@ -250,6 +258,7 @@ impl Leader<'_> {
             };
             tokio::select! {
                 () = sleep(wait) => {}
+                () = begins_to_wait(self.wiring.snapshots.clone()) => {}
                 changed = self.seen.changed() => if changed.is_err() { return },
             }
         }
@@ -295,14 +304,20 @@ impl Leader<'_> {
         before.settling |= now.mono < self.settled_at;
         let admission = count.fleet.admit(&before, max);
         let progress = admission.progress;
-        let refused = self.wiring.snapshots.borrow().spec.refused.clone();
+        let spec = self.wiring.snapshots.borrow().spec.clone();
+        let refused = spec.refused;
         let told = (&admission, refused.as_deref());
         let before = known.status.as_ref();
         let status = status::status(version.generation, &count, told, before, now.wall);
         let look = Look {
             pods,
             changed: false,
-            busy: !matches!(progress, Progress::Complete | Progress::Failed { .. }),
+            // Where this pod waits, others do, and have not said so yet perhaps.
+            busy: match progress {
+                Progress::Waiting { .. } => true,
+                Progress::Complete => spec.waits.is_some(),
+                Progress::Failed { .. } => false,
+            },
             is_told: false,
         };
         if before == Some(&status) {
@@ -389,6 +404,21 @@ impl Leader<'_> {
             version: written.metadata.resource_version.unwrap_or_default(),
             status: Some(status.clone()),
         })
+    }
+}
+
+/// Until this pod waits for its turn, after it did not: others that refused a spec as it did may wait now, too.
+async fn begins_to_wait(mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+    let mut waited = true;
+    loop {
+        let waits = snapshots.borrow_and_update().spec.waits.is_some();
+        if waits && !waited {
+            return;
+        }
+        waited = waits;
+        if snapshots.changed().await.is_err() {
+            return std::future::pending().await;
+        }
     }
 }
 

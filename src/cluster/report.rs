@@ -16,6 +16,7 @@ use super::pause::{Pause, part, sleep, spread, within};
 use super::trouble::{Kind, Told, Trouble};
 use super::watcher::Seen;
 use super::{News, Wiring};
+use crate::domain::plan::ObjectVersion;
 use crate::domain::snapshot::Snapshot;
 use crate::ports::Level;
 use crate::spec::v1alpha1::{ProcessReport, ProcessReportStatus};
@@ -55,8 +56,9 @@ pub(super) async fn keep(
     let later = || spread(WRITE_PER_POD, seen.borrow().pods, wiring.clock);
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
+        let late = seen.borrow().late(&snapshot.spec);
         if snapshot.loaded {
-            match writer.write(&snapshot).await {
+            match writer.write(&snapshot, late.as_ref()).await {
                 Ok(written) => {
                     pause.reset();
                     if told.over() {
@@ -110,7 +112,7 @@ pub(super) async fn last_words(access: &Access, me: &Identity, wiring: &Wiring) 
     snapshot.gone = true;
     if snapshot.loaded {
         // Too late is too late.
-        let _ = within(LAST, async { Ok(writer.write(&snapshot).await) }).await;
+        let _ = within(LAST, async { Ok(writer.write(&snapshot, None).await) }).await;
     }
 }
 
@@ -158,11 +160,16 @@ impl<'a> Writer<'a> {
     }
 
     /// True if something was written.
-    async fn write(&mut self, snapshot: &Snapshot) -> Result<bool, Trouble> {
+    async fn write(
+        &mut self,
+        snapshot: &Snapshot,
+        late: Option<&ObjectVersion>,
+    ) -> Result<bool, Trouble> {
         let extra = Extra {
             pod: &self.pod.name,
             container: self.container,
             process_set: &self.wiring.name.name,
+            late: late.map(|late| late.generation),
             now: (self.wiring.clock)().wall,
         };
         let status = status(snapshot, self.last.as_ref(), &extra);

@@ -20,6 +20,7 @@ use super::pause::{Pause, Retry, sleep, spread};
 use super::trouble::{GONE, Kind, Told, Trouble};
 use super::{News, Wiring};
 use crate::domain::plan::ObjectVersion;
+use crate::domain::snapshot::SpecView;
 use crate::ports::{Level, Object};
 use crate::spec::units::IntOrPercent;
 use crate::spec::v1alpha1::{ProcessSet, ProcessSetStatus, Rollout};
@@ -39,6 +40,8 @@ type Metadata = PartialObjectMeta<ProcessSet>;
 pub(super) struct Seen {
     /// Which version; `None`: nothing was read yet.
     pub(super) version: Option<ObjectVersion>,
+    /// The first one that was read. A podinit that waits with it began with another spec, and may be late.
+    pub(super) first: Option<ObjectVersion>,
     /// How many pods may act at the same time.
     pub(super) max_unavailable: IntOrPercent,
     /// How many parts of a billion may act on this version.
@@ -53,11 +56,21 @@ impl Default for Seen {
     fn default() -> Self {
         Seen {
             version: None,
+            first: None,
             max_unavailable: IntOrPercent::Percent(25),
             admitted: 0,
             admitted_pods: Arc::default(),
             pods: 0,
         }
+    }
+}
+
+impl Seen {
+    /// Which version this pod takes later than others may have: their turns were given without it, so it acts when it is
+    /// named only.
+    pub(super) fn late(&self, spec: &SpecView) -> Option<ObjectVersion> {
+        let waits = spec.waits.clone();
+        waits.filter(|waits| spec.late || self.first.as_ref() == Some(waits))
     }
 }
 
@@ -224,8 +237,10 @@ impl Follower<'_> {
         let rollout = rollout.filter(|rollout| rollout.generation == version.generation);
         let failed = before(status.as_ref(), version.generation).failed;
         let pods = status.as_ref().and_then(|status| status.pods.as_ref());
+        let first = self.seen.borrow().first.clone();
         self.seen.send_replace(Seen {
             version: Some(version.clone()),
+            first: first.or_else(|| Some(version.clone())),
             max_unavailable: head.spec.rollout.max_unavailable,
             admitted: rollout.map_or(0, |rollout| rollout.admitted_parts_per_billion),
             admitted_pods: rollout

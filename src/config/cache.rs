@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nix::unistd::geteuid;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::ObjectName;
@@ -136,42 +137,52 @@ fn open(path: &Path, user: u32) -> Result<Option<Vec<u8>>, String> {
     Ok(Some(text))
 }
 
+/// A version that the pod was under when podinit ended, and that had not proved itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// Which.
+    pub version: ObjectVersion,
+    /// The pod was ready until it took it, in the same life of the container.
+    pub was_ready: bool,
+}
+
 /// Notes that the pod is under this version now.
-pub fn try_out(directory: &Path, version: &ObjectVersion) -> io::Result<()> {
-    note(directory, TRIED, version)
+pub fn try_out(directory: &Path, tried: &Tried) -> io::Result<()> {
+    let Tried { version, was_ready } = tried;
+    let text = serde_json::to_vec(&(&version.uid, version.generation, was_ready))?;
+    replace(directory, TRIED, &text)
 }
 
 /// Notes that the pod begins with this version, its last good one, though there is a newer one.
 pub fn take_refuge(directory: &Path, version: &ObjectVersion) -> io::Result<()> {
-    note(directory, REFUGE, version)
-}
-
-fn note(directory: &Path, name: &str, version: &ObjectVersion) -> io::Result<()> {
     let text = serde_json::to_vec(&(&version.uid, version.generation))?;
-    replace(directory, name, &text)
+    replace(directory, REFUGE, &text)
 }
 
-/// The version that the pod was under when podinit ended, if that had not proved itself. What cannot be read is none.
-pub fn tried(directory: &Path) -> Option<ObjectVersion> {
-    noted(directory, TRIED)
+/// What was tried when podinit ended, if there is such a note. What cannot be read is none.
+pub fn tried(directory: &Path) -> Option<Tried> {
+    let (uid, generation, was_ready) = noted(directory, TRIED)?;
+    let version = ObjectVersion { uid, generation };
+    Some(Tried { version, was_ready })
 }
 
 /// The last good version, if podinit ended under it before the pod was ready, when it had begun with it though there was a
 /// newer one.
 pub fn refuge(directory: &Path) -> Option<ObjectVersion> {
-    noted(directory, REFUGE)
+    let (uid, generation) = noted(directory, REFUGE)?;
+    Some(ObjectVersion { uid, generation })
 }
 
-fn noted(directory: &Path, name: &str) -> Option<ObjectVersion> {
+fn noted<T: DeserializeOwned>(directory: &Path, name: &str) -> Option<T> {
     let text = open(&directory.join(name), geteuid().as_raw()).ok()??;
-    let (uid, generation) = serde_json::from_slice(&text).ok()?;
-    Some(ObjectVersion { uid, generation })
+    serde_json::from_slice(&text).ok()
 }
 
 /// This version has proved itself, whether it can be kept or not. Of another one it still holds that it did not.
 pub fn prove(directory: &Path, version: &ObjectVersion) -> io::Result<()> {
-    for name in [TRIED, REFUGE] {
-        if noted(directory, name).as_ref() == Some(version) {
+    let tried = tried(directory).map(|tried| tried.version);
+    for (name, noted) in [(TRIED, tried), (REFUGE, refuge(directory))] {
+        if noted.as_ref() == Some(version) {
             std::fs::remove_file(directory.join(name))?;
         }
     }
@@ -219,10 +230,14 @@ mod tests {
             uid: "u".into(),
             generation,
         };
+        let tried_out = Tried {
+            version: version(7),
+            was_ready: true,
+        };
         prove(dir.path(), &version(7)).unwrap();
-        try_out(dir.path(), &version(7)).unwrap();
+        try_out(dir.path(), &tried_out).unwrap();
         prove(dir.path(), &version(6)).unwrap();
-        assert_eq!(tried(dir.path()), Some(version(7)));
+        assert_eq!(tried(dir.path()), Some(tried_out));
         take_refuge(dir.path(), &version(6)).unwrap();
         prove(dir.path(), &version(7)).unwrap();
         assert_eq!(tried(dir.path()), None);
@@ -339,9 +354,12 @@ mod tests {
         let at = dir.path();
         assert_eq!(tried(at), None);
         write(at, &object()).unwrap();
-        let newer = ObjectVersion {
-            uid: "u".into(),
-            generation: 8,
+        let newer = Tried {
+            version: ObjectVersion {
+                uid: "u".into(),
+                generation: 8,
+            },
+            was_ready: false,
         };
         try_out(at, &newer).unwrap();
         assert_eq!(tried(at), Some(newer));

@@ -88,6 +88,8 @@ pub enum Effect {
     TryOut {
         /// Which.
         object: ObjectVersion,
+        /// The pod was ready until then.
+        was_ready: bool,
     },
     /// A stop has begun: nobody need look at the spec any more.
     Unfollow,

@@ -26,8 +26,9 @@
 //!   start it again, and it may have been the spec that ended it.
 //! - What was complete once stays so, though a pod falls over later, until a pod turns up that has not acted.
 //! - Reports are late, never early: a pod says that it acted and that it is ready in one report, so a pod whose report is
-//!   old counts as at risk. A pod that comes to life after the count with an old spec (its API server was away) and an
-//!   admitted bucket is not in it: so many more can act at once.
+//!   old counts as at risk.
+//! - A pod that comes to a generation late (it refused it at first, or its container began with another spec while the API
+//!   server was away) is in no count that raised the parts: it says so in its report, and acts when it is named.
 
 use super::hash::fnv1a;
 
@@ -36,6 +37,9 @@ mod tests;
 
 /// So many pods are named at a time.
 pub const NAMED: usize = 64;
+
+/// So many pods that hold a rollout up are told by name.
+pub const SHOWN: usize = 3;
 
 /// All parts.
 pub const PARTS: u32 = 1_000_000_000;
@@ -64,6 +68,10 @@ pub enum MaxUnavailable {
 pub struct Pod<'a> {
     /// Whose report it is: its uid.
     pub uid: &'a str,
+    /// What people call it.
+    pub name: &'a str,
+    /// It came to this generation late, and acts on it by name only.
+    pub late: bool,
     /// It runs this generation: it acted on the change, or started with it, or nothing had to be done.
     pub acted: bool,
     /// It is ready, by the same report.
@@ -93,9 +101,18 @@ pub struct Before {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Waiting {
-    part: u32,
+    /// `None`: it comes late.
+    part: Option<u32>,
     ready: bool,
     uid: String,
+    name: String,
+}
+
+impl Waiting {
+    /// May it act, when so many parts and these pods are admitted?
+    fn may_act(&self, parts: u32, named: &[String]) -> bool {
+        self.part.is_some_and(|part| part < parts) || named.contains(&self.uid)
+    }
 }
 
 /// The reports of a set's pods, folded.
@@ -105,6 +122,8 @@ pub struct Fleet {
     waiting: Vec<Waiting>,
     /// Pods that acted and are not ready: at risk whether they are admitted or not.
     unready: u32,
+    /// Some of them, by name.
+    fallen: Vec<String>,
     pods: u32,
     ready: u32,
     updated: u32,
@@ -154,18 +173,23 @@ impl Fleet {
         self.refusing += u32::from(pod.refuses);
         match pod {
             Pod { refuses: true, .. } | Pod { leaves: true, .. } => {}
-            Pod { acted: true, .. } => self.unready += u32::from(!pod.ready),
+            Pod { acted: true, .. } if pod.ready => {}
+            Pod { acted: true, .. } => self.add_ended(pod.name),
             Pod { ready, uid, .. } => self.waiting.push(Waiting {
-                part,
+                part: Some(part).filter(|_| !pod.late),
                 ready,
                 uid: uid.to_owned(),
+                name: pod.name.to_owned(),
             }),
         }
     }
 
     /// Counts a podinit that acted and is at its end, by what it acted on perhaps: no pod that runs, but one that is at risk.
-    pub fn add_ended(&mut self) {
+    pub fn add_ended(&mut self, name: &str) {
         self.unready += 1;
+        if self.fallen.len() < SHOWN {
+            self.fallen.push(name.to_owned());
+        }
     }
 
     /// All pods.
@@ -235,38 +259,56 @@ impl Fleet {
 
     /// Pods that are not ready, and those that may be acting, when so many parts, and these pods, are admitted.
     pub fn at_risk(&self, parts: u32, named: &[String]) -> u32 {
-        let waiting = self.waiting.iter();
-        let may_be_down =
-            |one: &&Waiting| !one.ready || one.part < parts || named.contains(&one.uid);
-        self.unready + waiting.filter(may_be_down).count() as u32
+        self.unready + self.may_be_down(parts, named).count() as u32
     }
 
-    /// Names those who have nothing to lose, then goes up to the part of the first pod that has to wait.
+    /// The first of those, by name: at most [`SHOWN`].
+    pub fn who(&self, parts: u32, named: &[String]) -> Vec<&str> {
+        let waiting = self.may_be_down(parts, named).map(|one| &one.name);
+        let all = self.fallen.iter().chain(waiting);
+        all.map(String::as_str).take(SHOWN).collect()
+    }
+
+    fn may_be_down(&self, parts: u32, named: &[String]) -> impl Iterator<Item = &Waiting> {
+        let waiting = self.waiting.iter();
+        waiting.filter(move |one| !one.ready || one.may_act(parts, named))
+    }
+
+    /// Names those who have nothing to lose, then those who come late; then goes up to the part of the first pod that has to
+    /// wait.
     fn raised(&self, parts: u32, mut named: Vec<String>, limit: u32) -> (u32, Vec<String>) {
         let mut waiting: Vec<&Waiting> = self.waiting.iter().collect();
         waiting.sort_unstable();
-        let may_act =
-            |one: &Waiting, named: &[String]| one.part < parts || named.contains(&one.uid);
-        let acts = waiting.iter().filter(|one| may_act(one, &named)).count() as u32;
-        let mut acting = self.unready + acts;
+        let acts = waiting.iter().filter(|one| one.may_act(parts, &named));
+        let mut acting = self.unready + acts.count() as u32;
+        let fits = |now: u32, more: u32| more == 0 || now == 0 || now + more <= limit;
         for one in &waiting {
-            if acting > 0 && acting >= limit || named.len() >= NAMED {
+            if !fits(acting, 1) || named.len() >= NAMED {
                 break;
             }
-            if !one.ready && !may_act(one, &named) {
+            if !one.ready && !one.may_act(parts, &named) {
                 named.push(one.uid.clone());
                 acting += 1;
             }
         }
         let mut down = self.at_risk(parts, &named);
-        waiting.retain(|one| one.part >= parts);
+        for one in &waiting {
+            if !fits(acting, 1) || !fits(down, 1) || named.len() >= NAMED {
+                break;
+            }
+            if one.part.is_none() && !one.may_act(parts, &named) {
+                named.push(one.uid.clone());
+                acting += 1;
+                down += 1;
+            }
+        }
+        waiting.retain(|one| one.part.is_some_and(|part| part >= parts));
         for sharing in waiting.chunk_by(|one, next| one.part == next.part) {
             let new = || sharing.iter().filter(|one| !named.contains(&one.uid));
             let more_acting = new().count() as u32;
             let more_down = new().filter(|one| one.ready).count() as u32;
-            let fits = |now: u32, more: u32| more == 0 || now == 0 || now + more <= limit;
             if !fits(acting, more_acting) || !fits(down, more_down) {
-                return (sharing[0].part, named);
+                return (sharing[0].part.unwrap_or(parts), named);
             }
             acting += more_acting;
             down += more_down;

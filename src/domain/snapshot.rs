@@ -52,6 +52,8 @@ pub struct SpecView {
     pub rollout: Rollout,
     /// A newer one that waits for its turn in the fleet.
     pub waits: Option<ObjectVersion>,
+    /// That one was refused before, so the pods of the set may have had their turns without this one.
+    pub late: bool,
     /// A newer one that was refused, or taken back.
     pub refused: Option<Arc<Refusal>>,
     /// A change is being carried out.

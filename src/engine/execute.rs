@@ -125,8 +125,8 @@ impl<C: Children, L: Logs, O: Outside> Executor<C, L, O> {
                 self.outside.reload();
                 Executed::Started
             }
-            Effect::TryOut { object } => {
-                self.outside.try_out(object);
+            Effect::TryOut { object, was_ready } => {
+                self.outside.try_out(object, was_ready);
                 Executed::Started
             }
             Effect::Unfollow => {

@@ -167,7 +167,7 @@ impl Notices for Nothing {
 
 impl Specs for Nothing {
     fn reload(&mut self) {}
-    fn try_out(&mut self, _: ObjectVersion) {}
+    fn try_out(&mut self, _: ObjectVersion, _: bool) {}
     fn unfollow(&mut self) {}
 }
 

@@ -208,8 +208,8 @@ pub struct Rollout {
     #[serde(default = "defaults::quarter")]
     pub max_unavailable: IntOrPercent,
 
-    /// In seconds, 1 to 86400: a pod that is not ready so long after it took a change goes back to its last good spec.
-    /// Default 600.
+    /// In seconds, 1 to 86400: a pod that is not ready so long after it took a change, or after its last step forward, goes
+    /// back to its last good spec. Drain, stops and minReadySeconds are not counted. Default 600.
     #[serde(default = "defaults::number::<600>")]
     #[schemars(range(min = 1, max = 86400))]
     pub progress_deadline_seconds: u32,

@@ -1,11 +1,12 @@
 //! The newest spec is no good, and a container starts anew meanwhile; a spec that lacks a file.
 
 use std::fs;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::cluster::{Cluster, documented_rules};
+use crate::cluster::{Cluster, condition, documented_rules};
 use crate::support::{Podinit, SOON, says, within};
 use crate::{STUB, a_pod, accepted, runs_well, says_that_it_failed, server, set, start, tells};
 
@@ -59,17 +60,50 @@ fn after_a_rollout_that_failed_a_container_begins_with_the_last_good_spec() {
 #[test]
 fn a_container_that_begins_with_a_bad_spec_goes_back_to_the_last_good_one() {
     let cluster = server();
+    for made_anew in [false, true] {
+        let namespace = cluster.namespace();
+        cluster.apply(&namespace, &set(&spec("good", false)));
+        let (pod, state) = a_pod(cluster, &namespace);
+        runs_well(&pod, state.path()).stop();
+
+        if made_anew {
+            cluster.kubectl(&["-n", &namespace, "delete", "pset", "shop"]);
+        }
+        cluster.apply(&namespace, &set(&spec("bad", true)));
+        let again = start(&pod, state.path());
+        again.wait_for("bad", says("bad"));
+        again.wait_for("good again", says("good"));
+        accepted(cluster, &pod, "WasNotReady", if made_anew { 1 } else { 2 });
+        again.stop();
+    }
+}
+
+#[test]
+fn what_proves_itself_is_kept_though_newer_ones_have_come() {
+    let cluster = server();
     let namespace = cluster.namespace();
     cluster.apply(&namespace, &set(&spec("good", false)));
     let (pod, state) = a_pod(cluster, &namespace);
-    runs_well(&pod, state.path()).stop();
-
-    cluster.apply(&namespace, &set(&spec("bad", true)));
-    let again = start(&pod, state.path());
-    again.wait_for("bad", says("bad"));
-    again.wait_for("good again", says("good"));
-    accepted(cluster, &pod, "ProgressDeadlineExceeded", 2);
-    again.stop();
+    let podinit = runs_well(&pod, state.path());
+    let open = state.path().join("open");
+    let late = spec("better", true)
+        .replace("['false']", &format!("[test, -e, {}]", open.display()))
+        .replace("progressDeadlineSeconds: 5", "progressDeadlineSeconds: 60");
+    cluster.apply(&namespace, &set(&late));
+    podinit.wait_for("better", says("better"));
+    for word in ["a", "b", "c", "d", "e"] {
+        cluster.apply(&namespace, &set(&spec(word, true)));
+    }
+    let waits = r#""generation":7"#;
+    podinit.wait_for("the newest one", |line| {
+        line.get("message").contains("waits") && line.text.contains(waits)
+    });
+    fs::write(&open, "").unwrap();
+    within(SOON, "generation 2 is kept", || {
+        let kept = fs::read_to_string(state.path().join("processset.json")).ok()?;
+        kept.contains(r#""generation":2,"#).then_some(())
+    });
+    podinit.stop();
 }
 
 #[test]
@@ -141,6 +175,14 @@ fn a_container_that_ends_under_its_last_good_spec_too_begins_with_the_newest_one
     again.stop();
 }
 
+/// A spec that names a file.
+fn with_file(word: &str, path: &Path) -> String {
+    let file = format!("{{file: {{path: {}}}}}", path.display());
+    let env = format!("env: [{{name: KEY, valueFrom: {file}}}], command: [{STUB}, --say, {word}");
+    let spec = spec(word, false);
+    set(&spec.replace(&format!("command: [{STUB}, --say, {word}"), &env))
+}
+
 #[test]
 fn a_spec_that_lacks_a_file_is_taken_once_that_is_there() {
     let cluster = server();
@@ -149,14 +191,7 @@ fn a_spec_that_lacks_a_file_is_taken_once_that_is_there() {
     let (pod, state) = a_pod(cluster, &namespace);
     let podinit = runs_well(&pod, state.path());
     let secret = state.path().join("secret");
-    let with_file = |word: &str| {
-        let file = format!("{{file: {{path: {}}}}}", secret.display());
-        let env =
-            format!("env: [{{name: KEY, valueFrom: {file}}}], command: [{STUB}, --say, {word}");
-        let spec = spec(word, false);
-        set(&spec.replace(&format!("command: [{STUB}, --say, {word}"), &env))
-    };
-    cluster.apply(&namespace, &with_file("better"));
+    cluster.apply(&namespace, &with_file("better", &secret));
     accepted(cluster, &pod, "Invalid", 2);
     let refused = |podinit: &Podinit| {
         let lines = podinit.lines();
@@ -177,4 +212,36 @@ fn a_spec_that_lacks_a_file_is_taken_once_that_is_there() {
     accepted(cluster, &pod, "Valid", 2);
     assert_eq!(refused(&podinit), 2);
     assert!(podinit.stop().took < Duration::from_secs(10));
+}
+
+#[test]
+fn pods_that_all_lack_a_file_do_not_act_at_once_when_it_comes() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set(&spec("good", false)));
+    let account = cluster.account(&namespace, "shop", &documented_rules());
+    let pods =
+        ["shop-1", "shop-2", "shop-3"].map(|name| cluster.pod_of(&namespace, name, &account));
+    let states = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let running = [0, 1, 2].map(|at| runs_well(&pods[at], states[at].path()));
+    let files = tempfile::tempdir().unwrap();
+    let secret = files.path().join("secret");
+    cluster.apply(&namespace, &with_file("better", &secret));
+    within(SOON, "no pod takes it", || {
+        let set = cluster.json(&["-n", &namespace, "get", "pset", "shop"]);
+        (condition(&set, "Progressing")["reason"] == "Refused").then_some(())
+    });
+
+    fs::write(&secret, "k").unwrap();
+    let took = |podinit: &Podinit| podinit.wait_for("better", says("better")).at;
+    let mut began: Vec<Instant> = running.iter().map(took).collect();
+    began.sort();
+    // A pod counts once it was ready for a second.
+    for pair in began.windows(2) {
+        let apart = pair[1] - pair[0];
+        assert!(apart > Duration::from_millis(900), "{apart:?}");
+    }
+    for podinit in running {
+        podinit.stop();
+    }
 }

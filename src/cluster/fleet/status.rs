@@ -3,7 +3,7 @@
 use crate::cluster::report::SETTLED;
 use crate::domain::event::Refusal;
 use crate::domain::plan::{ObjectVersion, revision};
-use crate::domain::rollout::{Admission, Before, Fleet, Pod, Progress};
+use crate::domain::rollout::{Admission, Before, Fleet, Pod, Progress, SHOWN};
 use crate::domain::time::Wall;
 use crate::ports::Notice;
 use crate::spec::v1alpha1::{
@@ -48,7 +48,7 @@ impl Count {
         );
         let proven = find("Progressing").is_some_and(|one| one.reason == SETTLED);
         if leaves && acted && !proven {
-            self.fleet.add_ended();
+            self.fleet.add_ended(&report.pod);
         }
         if report.phase == Phase::Stopped {
             return;
@@ -63,6 +63,8 @@ impl Count {
         self.serving += u32::from(holds("Ready"));
         self.fleet.add(Pod {
             uid,
+            name: &report.pod,
+            late: report.late_for == Some(version.generation),
             acted,
             // In the middle of a change a pod may look ready that is not done with it.
             ready: holds("Ready") && !holds("Progressing"),
@@ -75,11 +77,15 @@ impl Count {
 
 /// What the status says of the rollout of this generation.
 pub(in crate::cluster) fn before(status: Option<&ProcessSetStatus>, generation: i64) -> Before {
-    let Some(status) = status else {
-        return Before::default();
+    let Some((status, known)) = status.and_then(|status| Some((status, status.rollout.as_ref()?)))
+    else {
+        // Of a set that was made anew, perhaps while its pods were in the middle of a change of the one before.
+        return Before {
+            settling: true,
+            ..Before::default()
+        };
     };
-    let rollout = (status.rollout.as_ref()).filter(|rollout| rollout.generation == generation);
-    let older = (status.rollout.as_ref()).is_some_and(|rollout| rollout.generation != generation);
+    let rollout = Some(known).filter(|rollout| rollout.generation == generation);
     let mut conditions = status.conditions.iter();
     let progressing = conditions.find(|one| one.kind == "Progressing");
     let says = |reason: &str| {
@@ -89,7 +95,7 @@ pub(in crate::cluster) fn before(status: Option<&ProcessSetStatus>, generation: 
     Before {
         parts: rollout.map_or(0, |rollout| rollout.admitted_parts_per_billion),
         pods: rollout.map_or_else(Vec::new, |rollout| rollout.admitted_pods.clone()),
-        settling: older && progressing.is_some_and(|one| one.reason != COMPLETE),
+        settling: rollout.is_none() && progressing.is_some_and(|one| one.reason != COMPLETE),
         complete: says(COMPLETE),
         failed: says(FAILED),
     }
@@ -107,15 +113,16 @@ pub(super) fn status(
     let (total, ready) = (fleet.pods(), count.serving);
     let refused = refused.filter(|refused| {
         let object = refused.origin.object.as_ref();
-        // Another revision is that pod's matter, as long as others take it.
-        let only_here = refused.reason == revision::MISMATCH && fleet.updated() > 0;
+        // Another revision, or one that was not ready before either, is that pod's matter, as long as others take it.
+        let own = [revision::MISMATCH, Refusal::WAS_NOT_READY];
+        let only_here = own.contains(&refused.reason) && fleet.updated() > 0;
         object.is_some_and(|object| object.generation == generation) && !only_here
     });
     let (accepted, accepted_reason, accepted_message) = match refused {
         Some(refused) => (false, refused.reason, refused.message.clone()),
         None => (true, "Valid", String::new()),
     };
-    let (moving, moving_reason, moving_message) = how_it_goes(admission.progress, fleet);
+    let (moving, moving_reason, moving_message) = how_it_goes(admission, fleet);
     let all_ready = total > 0 && ready == total;
     let ready_message = format!("{ready} of {total} pods are ready");
     let degraded = count.degraded > 0;
@@ -233,9 +240,9 @@ pub(super) fn notices(before: Option<&ProcessSetStatus>, after: &ProcessSetStatu
 }
 
 /// Whether a change is on its way, why, and in words.
-fn how_it_goes(progress: Progress, fleet: &Fleet) -> (bool, &'static str, String) {
+fn how_it_goes(admission: &Admission, fleet: &Fleet) -> (bool, &'static str, String) {
     let total = fleet.pods();
-    match progress {
+    match admission.progress {
         Progress::Complete => match (fleet.updated(), fleet.refusing()) {
             (0, 1..) => (false, "Refused", "no pod takes this generation".to_owned()),
             (updated, 0) => (
@@ -252,14 +259,22 @@ fn how_it_goes(progress: Progress, fleet: &Fleet) -> (bool, &'static str, String
         Progress::Waiting { .. } if total == 0 => {
             (true, "Updating", "no pod has reported".to_owned())
         }
-        Progress::Waiting { at_risk } => (
-            true,
-            "Updating",
-            format!(
-                "{} of {total} pods run this generation; acting on it, or not ready: {at_risk}",
-                fleet.updated()
-            ),
-        ),
+        Progress::Waiting { at_risk } => {
+            let mut who = fleet.who(admission.parts, &admission.pods).join(", ");
+            if at_risk > SHOWN as u32 {
+                who += ", ...";
+            }
+            let who = if who.is_empty() {
+                who
+            } else {
+                format!(" ({who})")
+            };
+            let updated = fleet.updated();
+            let told = format!(
+                "{updated} of {total} pods run this generation; acting on it, or not ready: {at_risk}{who}"
+            );
+            (true, "Updating", told)
+        }
         Progress::Failed { reverted } => {
             let who = match reverted {
                 0 => "pods that are gone by now".to_owned(),
@@ -409,7 +424,7 @@ mod tests {
             ..Before::default()
         };
         assert_eq!(before(Some(&status), 3), next);
-        assert_eq!(before(None, 2), Before::default());
+        assert_eq!(before(None, 2), next);
     }
 
     #[test]

@@ -81,11 +81,19 @@ impl State {
     }
 }
 
+/// What the status said of generation 1.
+fn said(reason: &str) -> Value {
+    let moving = json!({"type": "Progressing", "status": "True", "reason": reason, "message": "",
+        "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    json!({"conditions": [moving], "rollout": {"generation": 1, "admittedPartsPerBillion": 500_000_000}})
+}
+
 /// A set of a hundred pods, and the pod that holds its Lease and has acted on the change that is on its way.
 fn fleet() -> (Arc<Mutex<State>>, Fake) {
     let reports = (0..100).map(|at| (format!("uid-{at}"), false, true));
     let state = Arc::new(Mutex::new(State {
         version: 10,
+        status: said("Complete"),
         of: ("u", 2),
         reports: reports.collect(),
         ..State::default()
@@ -240,14 +248,11 @@ fn a_holder_that_is_behind_writes_over_nothing() {
     });
 }
 
-#[test]
-fn a_change_in_the_middle_of_another_one_waits_for_those_that_act_on_that_one() {
+/// The holder admits nobody at first, for as long as reports may be late.
+fn settles(status: Value) {
     run(async {
         let (state, fake) = fleet();
-        let moving = json!({"type": "Progressing", "status": "True", "reason": "Updating", "message": "",
-            "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"});
-        state.lock().unwrap().status = json!({"conditions": [moving],
-            "rollout": {"generation": 1, "admittedPartsPerBillion": 500_000_000}});
+        state.lock().unwrap().status = status;
         let mut work = pin!(leading(&fake));
         fake.until(&mut work, "the first", |fake| fake.count("STATUS") == 1)
             .await;
@@ -261,6 +266,16 @@ fn a_change_in_the_middle_of_another_one_waits_for_those_that_act_on_that_one() 
         let waited = second.at.duration_since(first.at);
         assert!(waited >= SETTLE, "{waited:?}");
     });
+}
+
+#[test]
+fn a_change_in_the_middle_of_another_one_waits_for_those_that_act_on_that_one() {
+    settles(said("Updating"));
+}
+
+#[test]
+fn a_set_without_a_status_waits_for_its_pods_reports() {
+    settles(Value::Null);
 }
 
 #[test]
@@ -283,5 +298,42 @@ fn while_no_pod_has_reported_none_is_admitted() {
         fake.until(&mut work, "the second", |fake| fake.count("STATUS") == 2)
             .await;
         assert!(state.lock().unwrap().admitted() > 0);
+    });
+}
+
+/// What became of a pod that waits with the version it saw first, or was late for, in a moment.
+async fn turn(fake: &mut Fake, seen: &watch::Receiver<Seen>) -> Option<Event> {
+    tokio::select! {
+        () = turns(&fake.me, seen.clone(), &fake.wiring) => {}
+        () = sleep(Duration::from_millis(50)) => {}
+    }
+    fake.message().and_then(|message| message.event)
+}
+
+#[test]
+fn who_comes_late_waits_to_be_named() {
+    run(async {
+        let (_, mut fake) = fleet();
+        let (sender, seen) = seeing("u");
+        let version = seen.borrow().version.clone().unwrap();
+        sender.send_modify(|seen| seen.admitted = PARTS);
+        fake.spec(|spec| spec.waits = Some(version.clone()));
+        let admitted = |event: Option<Event>| matches!(event, Some(Event::Admitted { .. }));
+        assert!(admitted(turn(&mut fake, &seen).await));
+
+        fake.spec(|spec| spec.late = true);
+        assert!(!admitted(turn(&mut fake, &seen).await), "it had refused it");
+        fake.spec(|spec| spec.late = false);
+        sender.send_modify(|seen| seen.first = Some(version));
+        assert!(
+            !admitted(turn(&mut fake, &seen).await),
+            "it began with another"
+        );
+
+        let uid = fake.me.pod.as_ref().unwrap().uid.clone();
+        sender.send_modify(|seen| seen.admitted_pods = [uid].into());
+        assert!(admitted(turn(&mut fake, &seen).await));
+        fake.me.pod = None;
+        assert!(!admitted(turn(&mut fake, &seen).await), "nobody counts it");
     });
 }

@@ -16,6 +16,8 @@ pub(super) struct Extra<'a> {
     pub(super) pod: &'a str,
     pub(super) container: &'a str,
     pub(super) process_set: &'a str,
+    /// The generation that this pod takes late.
+    pub(super) late: Option<i64>,
     pub(super) now: Wall,
 }
 
@@ -48,6 +50,7 @@ pub(super) fn status(
         refused_uid: (snapshot.spec.refused.as_ref())
             .and_then(|refused| refused.origin.object.as_ref())
             .map(|object| object.uid.to_string()),
+        late_for: extra.late,
         phase: phase(snapshot),
         ready: format!("{ready}/{desired}"),
         restarts: number(restarts),

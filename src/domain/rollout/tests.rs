@@ -51,6 +51,8 @@ fn uid(n: u32) -> String {
 fn pod(part: u32, acted: bool, ready: bool) -> Pod<'static> {
     Pod {
         uid: Box::leak(part.to_string().into_boxed_str()),
+        name: "web",
+        late: false,
         acted,
         ready,
         reverted: false,
@@ -493,7 +495,7 @@ fn who_does_not_take_a_spec_holds_nobody_up() {
 fn a_podinit_that_ended_under_the_new_spec_is_at_risk_and_counts_as_no_pod() {
     let pods = untouched([10, 20, 30]);
     let mut fleet = fleet(&pods[1..]);
-    fleet.add_ended();
+    fleet.add_ended("web");
     assert_eq!(fleet.pods(), 2);
     let admission = fleet.admit(&after(11), Count(1));
     assert_eq!(
@@ -602,4 +604,44 @@ fn a_pod_that_leaves_acts_no_more() {
     };
     let admission = fleet(&pods).admit(&after(0), Count(1));
     assert_eq!((admission.parts, fleet(&pods).pods()), (PARTS, 2));
+}
+
+#[test]
+fn who_comes_late_acts_by_name_whatever_its_part() {
+    let late = |at| Pod {
+        late: true,
+        ..pod(at, false, true)
+    };
+    let mut pods = [late(10), late(20), late(30), pod(40, false, true)];
+    let mut before = after(PARTS);
+    let named = |admission: &super::Admission| admission.pods.len();
+    let admission = fleet(&pods).admit(&before, Count(2));
+    // The last one may be acting: all parts were admitted.
+    assert_eq!(named(&admission), 1);
+    before.pods.clone_from(&admission.pods);
+    assert_eq!(named(&fleet(&pods).admit(&before, Count(2))), 1);
+    pods[3] = pod(40, true, true);
+    let admission = fleet(&pods).admit(&before, Count(2));
+    assert_eq!(named(&admission), 2);
+    assert_eq!(admission.progress, Progress::Waiting { at_risk: 2 });
+    // One of them is not ready any more: it has nothing to lose, and goes with the next.
+    pods[2].ready = false;
+    let admission = fleet(&pods).admit(&after(PARTS), Count(1));
+    assert_eq!(admission.pods, ["30"]);
+}
+
+#[test]
+fn who_holds_a_rollout_up_is_told_by_name() {
+    let mut pods = untouched([10, 20, 30, 40]).map(|pod| Pod {
+        name: "web-1",
+        ..pod
+    });
+    pods[3] = Pod {
+        name: "web-0",
+        ..pod(40, true, false)
+    };
+    let fleet = fleet(&pods);
+    assert_eq!(fleet.who(0, &[]), ["web-0"]);
+    assert_eq!(fleet.who(20, &[]), ["web-0", "web-1"]);
+    assert_eq!(fleet.who(PARTS, &[]).len(), super::SHOWN);
 }

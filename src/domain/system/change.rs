@@ -21,9 +21,12 @@ use crate::domain::plan::{Instance, Kind, ObjectVersion, Plan, Process, RestartP
 use crate::domain::process::machine::Machine;
 use crate::domain::process::phase::PhaseKind;
 use crate::domain::snapshot::SpecView;
-use crate::domain::time::{Human, Mono, Now};
+use crate::domain::time::{Mono, Now};
 
 mod roll;
+mod trial;
+
+use trial::Trial;
 
 /// So long a pod has to be ready before a spec is a good one: what ends at once is no proof.
 const PROOF: Duration = Duration::from_secs(1);
@@ -41,6 +44,8 @@ pub(super) struct Changes {
     admitted: Option<ObjectVersion>,
     /// The last one that was refused or taken back.
     refused: Option<Arc<Refusal>>,
+    /// The pending one was refused before: the pods of the set may have had their turns without this one.
+    late: bool,
     /// A change that is being carried out.
     work: Option<Work>,
     /// The processes that the last change, or all changes since the last good spec, added or restarted.
@@ -54,14 +59,6 @@ pub(super) struct Changes {
     /// The spec in force, or one before it, has to prove itself: the pod goes back if it is not ready in time.
     on_trial: Option<Trial>,
     armed: Mono,
-}
-
-/// A spec that has to prove itself.
-#[derive(Debug, Clone, Copy)]
-struct Trial {
-    since: Mono,
-    /// The pod was ready under the last good one.
-    was_ready: bool,
 }
 
 /// A change that is being carried out.
@@ -82,6 +79,7 @@ impl Default for Changes {
             pending: None,
             admitted: None,
             refused: None,
+            late: false,
             work: None,
             touched: Vec::new(),
             probed: Vec::new(),
@@ -106,20 +104,9 @@ impl Changes {
             Some(good) => {
                 let diff = Diff::between(good, plan);
                 (self.touched, self.probed) = to_see(&diff);
-                self.on_trial = Some(Trial {
-                    since: now.mono,
-                    was_ready: true,
-                });
+                self.on_trial = Some(Trial::begin(now, false));
             }
             None => self.good = Some(Arc::clone(plan)),
-        }
-    }
-
-    /// By then the pod must be ready under the spec in force.
-    fn progress_until(&self) -> Mono {
-        match (self.on_trial, &self.written) {
-            (Some(trial), Some(plan)) => trial.since + plan.rollout.progress_deadline,
-            _ => Mono::NEVER,
         }
     }
 
@@ -144,10 +131,7 @@ impl System {
     /// The start is over: what came meanwhile has its turn.
     pub(super) fn take_pending(&mut self, now: Now) {
         // However long the start took: no process has had its time yet.
-        if let Some(trial) = &mut self.changes.on_trial {
-            trial.since = now.mono;
-            self.arm_change(now);
-        }
+        self.begin_trial_anew(now);
         if let Some(plan) = self.changes.pending.take() {
             self.consider(plan, now);
         }
@@ -174,8 +158,11 @@ impl System {
             self.shared.late += 1;
             return;
         }
+        let pending = self.changes.pending.take();
+        let known = pending.is_some_and(|pending| &pending.origin.object == object);
+        let was_refused = refused.is_some_and(|refused| &refused.origin.object == object);
+        self.changes.late = object.is_some() && (was_refused || self.changes.late && known);
         self.changes.refused = None;
-        self.changes.pending = None;
         let diff = Diff::between(&written, &plan);
         // Another content of files that the version in force names is no other version: nobody gives turns for it.
         let waits = object.is_some() && object != &written.origin.object && diff.is_risky();
@@ -214,10 +201,8 @@ impl System {
 
     fn take_turn(&mut self, plan: Arc<Plan>, diff: &Diff, now: Now) {
         let before = self.changes.on_trial.map(|trial| trial.was_ready);
-        self.changes.on_trial = Some(Trial {
-            since: now.mono,
-            was_ready: before.unwrap_or_else(|| self.pod_is_ready()),
-        });
+        let was_ready = before.unwrap_or_else(|| self.pod_is_ready());
+        self.changes.on_trial = Some(Trial::begin(now, was_ready));
         self.apply(plan, diff, now);
     }
 
@@ -228,50 +213,6 @@ impl System {
         self.changes.refused = Some(Arc::new(refusal));
         self.changes.pending = None;
         self.view.mark_all();
-    }
-
-    /// Time has passed: the drain of a change is over, or the pod had its time to become ready.
-    pub(super) fn change_tick(&mut self, now: Now) {
-        self.changes.armed = Mono::NEVER;
-        let proving = self.changes.proven_at != Mono::NEVER;
-        if self.stage == Stage::Main && !proving && self.changes.progress_until() <= now.mono {
-            self.revert(now);
-        }
-        self.arm_change(now);
-    }
-
-    /// The pod did not become ready under the spec in force: back to the last one under which it was.
-    fn revert(&mut self, now: Now) {
-        let trial = self.changes.on_trial.take();
-        let changes = &self.changes;
-        let (Some(bad), Some(good)) = (changes.written.clone(), changes.good.clone()) else {
-            return;
-        };
-        if Arc::ptr_eq(&bad, &good) {
-            return;
-        }
-        let limit = bad.rollout.progress_deadline;
-        let origin = bad.origin.clone();
-        self.shared.outbox.facts.push(Fact::ChangeReverted {
-            origin: origin.clone(),
-            limit,
-        });
-        let (reason, nor) = if trial.is_none_or(|trial| trial.was_ready) {
-            (Refusal::PROGRESS_DEADLINE, "")
-        } else {
-            (Refusal::WAS_NOT_READY, ", nor before")
-        };
-        let message = format!(
-            "the pod was not ready {} after it took it{nor}: back to the last good spec",
-            Human(limit)
-        );
-        self.changes.refused = Some(Arc::new(Refusal {
-            origin,
-            reason,
-            message,
-        }));
-        let diff = Diff::between(&bad, &good);
-        self.apply(good, &diff, now);
     }
 
     fn apply(&mut self, plan: Arc<Plan>, diff: &Diff, now: Now) {
@@ -289,10 +230,9 @@ impl System {
             self.shared.outbox.effects.push(effect);
         }
         (self.changes.touched, self.changes.probed) = to_see(diff);
-        if self.changes.on_trial.is_some() {
-            self.stay_on_trial(&plan);
-        }
+        self.stay_on_trial(&plan);
         let news = self.install(&current, &plan);
+        self.rebase_trial();
         let drained_at = self.changes.work.take().and_then(|work| work.drained_at);
         self.changes.work = Some(Work {
             began: now.mono,
@@ -308,18 +248,6 @@ impl System {
         self.changes.proven_at = Mono::NEVER;
         self.follow(&current, diff, &news, now);
         self.arm_change(now);
-    }
-
-    /// Whatever has changed since the last good spec has to be seen to work, not only what changes now.
-    fn stay_on_trial(&mut self, plan: &Plan) {
-        if let Some(object) = plan.origin.object.clone() {
-            self.shared.outbox.effects.push(Effect::TryOut { object });
-        }
-        if let Some(good) = &self.changes.good {
-            let (touched, probed) = to_see(&Diff::between(good, plan));
-            self.changes.touched.extend(touched);
-            self.changes.probed.extend(probed);
-        }
     }
 
     /// Puts a plan in the place of `current` and moves every instance to its place there. Says for each one where it was.
@@ -467,7 +395,7 @@ impl System {
         let drained = changes.work.as_ref().and_then(|work| work.drained_at);
         // A pod that is proving itself is not taken back.
         let limit = match changes.proven_at {
-            Mono::NEVER => changes.progress_until(),
+            Mono::NEVER => self.progress_until(),
             proven_at => later(proven_at),
         };
         // A stop takes its own course.
@@ -490,6 +418,7 @@ impl System {
                 origin: plan.origin.clone(),
                 rollout: plan.rollout,
                 waits: waits.and_then(|plan| plan.origin.object.clone()),
+                late: changes.late && waits.is_some(),
                 refused: changes.refused.clone(),
                 changing: changes.work.is_some(),
                 good: changes.is_proven,

@@ -106,6 +106,11 @@ pub struct ProcessReportStatus {
     #[schemars(length(max = 64))]
     pub refused_uid: Option<String>,
 
+    /// A generation that this pod takes late, because it had refused it or began with another spec: it acts on it once it is
+    /// named in the set's `rollout.admittedPods`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_for: Option<i64>,
+
     /// What the set is doing: Starting, Running, Degraded, Draining, Stopping or Stopped.
     #[serde(default)]
     pub phase: Phase,

@@ -6,7 +6,7 @@ use super::PROOF;
 use crate::domain::fact::Fact;
 use crate::domain::id::ProcessId;
 use crate::domain::plan::diff::serves;
-use crate::domain::plan::{Kind, Plan};
+use crate::domain::plan::{Kind, Plan, Process};
 use crate::domain::process::machine::Machine;
 use crate::domain::process::phase::PhaseKind;
 use crate::domain::time::{Mono, Now};
@@ -27,6 +27,7 @@ struct Left {
 impl System {
     /// Goes on with a change; true when it did something.
     pub(in crate::domain::system) fn roll(&mut self, now: Now) -> bool {
+        self.note_progress(now);
         if self.changes.work.is_none() {
             self.note_good(now);
             return false;
@@ -122,16 +123,19 @@ impl System {
     fn touched_are_up(&self) -> bool {
         let processes = self.plan.iter().flat_map(|plan| &plan.processes);
         processes.enumerate().all(|(at, process)| {
-            let process_id = ProcessId(at as u32);
-            let probed = self.changes.probed.contains(&process.name);
-            let touched = probed || self.changes.touched.contains(&process.name);
-            let count = self.board.count(process_id);
-            let found = |at: u32| self.units[at as usize].machine.probes_have_found();
-            !touched
-                || process.kind != Kind::Service
-                || (count.available() == count.desired
-                    && (!probed || self.board.wanted(process_id).all(found)))
+            process.kind != Kind::Service || self.is_up(ProcessId(at as u32), process)
         })
+    }
+
+    /// It need not be seen, or it is.
+    pub(super) fn is_up(&self, process_id: ProcessId, process: &Process) -> bool {
+        let probed = self.changes.probed.contains(&process.name);
+        let touched = probed || self.changes.touched.contains(&process.name);
+        let count = self.board.count(process_id);
+        let found = |at: u32| self.units[at as usize].machine.probes_have_found();
+        !touched
+            || (count.available() == count.desired
+                && (!probed || self.board.wanted(process_id).all(found)))
     }
 
     fn roll_process(&mut self, process: ProcessId, plan: &Plan, left: &mut Left, now: Now) {

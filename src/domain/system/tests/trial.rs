@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::world::{Set, World, init, secs, service, set};
 use super::{dies, stops_in};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, Refusal};
 use crate::domain::plan::{ObjectVersion, ProbeKind};
 use crate::domain::signal::Signal;
 use crate::domain::system::Config;
@@ -125,7 +125,7 @@ fn a_container_that_starts_anew_goes_back_too_in_the_time_after_its_init_process
     world.run_until(165.0);
     runs(&mut world, 1);
     let refused = world.snapshot().spec.refused.clone().unwrap();
-    assert_eq!(refused.reason, "ProgressDeadlineExceeded");
+    assert_eq!(refused.reason, "WasNotReady");
 }
 
 #[test]
@@ -176,4 +176,89 @@ fn who_was_not_ready_before_says_so() {
     let spec = world.snapshot().spec.clone();
     assert_eq!(spec.origin.object, Some(version(1)));
     assert_eq!(spec.refused.unwrap().reason, "WasNotReady");
+}
+
+#[test]
+fn a_worker_that_is_given_its_time_to_stop_is_no_failure() {
+    let mut slow = web();
+    slow.plan.processes[1] = service("queue").background().runs("v2");
+    slow.plan.processes[1].stop.grace = Some(secs(300.0));
+    let mut old = web();
+    old.plan.processes[1].stop.grace = Some(secs(300.0));
+    let world = old.world().child("queue", stops_in(150.0));
+    let mut world = tries(world, &slow);
+    world.run_until(169.0);
+    assert_eq!(world.snapshot().spec.origin.object, Some(version(2)));
+    world.run_until(300.0);
+    runs(&mut world, 2);
+}
+
+#[test]
+fn workers_that_are_replaced_one_after_the_other_have_their_time_each() {
+    let six = |set: Set| {
+        let mut set = set;
+        set.plan.processes[1] = service("queue").background().replicas(6);
+        set
+    };
+    let mut newer = six(web());
+    newer.plan.processes[1] = service("queue").background().replicas(6).runs("v2");
+    let world = six(web()).world().child("queue", stops_in(25.0));
+    let mut world = tries(world, &newer);
+    world.run_until(300.0);
+    runs(&mut world, 2);
+}
+
+#[test]
+fn a_worker_that_comes_up_and_falls_over_again_and_again_gets_on_once() {
+    let mut bad = web();
+    bad.plan.processes[1] = service("worker").background();
+    let mut world = tries(web().world().child("worker", dies(0.7, 1)), &bad);
+    world.run_until(90.0);
+    runs(&mut world, 1);
+    let refused = world.snapshot().spec.refused.clone().unwrap();
+    let message = &refused.message;
+    assert!(message.contains("(`worker` is not available)"), "{message}");
+}
+
+#[test]
+fn a_newer_spec_that_was_refused_stays_refused_when_the_pod_goes_back() {
+    let mut bad = web();
+    bad.plan.processes[0] = service("web").probe(ProbeKind::Readiness);
+    let mut world = tries(web().world().server("web", |_| false), &bad);
+    let refusal = Refusal {
+        origin: web().generation(3).plan.origin,
+        reason: "RevisionMismatch",
+        message: "another revision".to_owned(),
+    };
+    world.at(30.0, Event::ChangeRefused { refusal });
+    world.run_until(200.0);
+    runs(&mut world, 1);
+    let refused = world.snapshot().spec.refused.clone().unwrap();
+    assert_eq!(refused.reason, "RevisionMismatch");
+}
+
+#[test]
+fn who_refused_a_spec_at_first_comes_to_it_late() {
+    let mut newer = web().generation(2);
+    newer.plan.processes[1] = service("queue").background().runs("v2");
+    let refusal = Refusal {
+        origin: newer.plan.origin.clone(),
+        reason: "Invalid",
+        message: "a file is missing".to_owned(),
+    };
+    let mut world = web().world();
+    world
+        .at(20.0, Event::ChangeRefused { refusal })
+        .run_until(25.0);
+    assert!(!world.snapshot().spec.late);
+    // Told twice: it waits all the same.
+    world
+        .change(30.0, &newer)
+        .change(31.0, &newer)
+        .run_until(35.0);
+    assert!(world.snapshot().spec.late);
+    let newest = newer.clone().generation(3);
+    world.change(40.0, &newest).run_until(45.0);
+    assert_eq!(world.snapshot().spec.waits, Some(version(3)));
+    assert!(!world.snapshot().spec.late);
 }
