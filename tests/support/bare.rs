@@ -13,7 +13,7 @@
 )]
 
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -108,6 +108,16 @@ impl Bare {
 
     /// Starts it.
     pub fn start(mut self) -> Running {
+        // What a shell starts in the background ignores these, and so would the child of a child.
+        let reset = || {
+            for number in [libc::SIGINT, libc::SIGQUIT] {
+                // SAFETY: only says what a signal does; it is async-signal-safe.
+                unsafe { libc::signal(number, libc::SIG_DFL) };
+            }
+            Ok(())
+        };
+        // SAFETY: what runs between fork and exec is async-signal-safe.
+        unsafe { self.command.pre_exec(reset) };
         let mut child = self
             .command
             .spawn()
