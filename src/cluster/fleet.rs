@@ -298,6 +298,8 @@ impl Leader<'_> {
         };
         let now = (self.wiring.clock)();
         let mut before = status::before(known.status.as_ref(), version.generation);
+        let told = known.status.as_ref().and_then(|told| told.rollout.as_ref());
+        before.settling &= told.is_some() || count.made_anew;
         if before.settling {
             self.settled_at = now.mono + SETTLE + BUSY_PER_POD * pods;
         }

@@ -20,6 +20,8 @@ const COMPLETE: &str = "Complete";
 #[derive(Debug, Default)]
 pub(super) struct Count {
     pub(super) fleet: Fleet,
+    /// A pod runs the spec of a set that had this one's name before.
+    pub(super) made_anew: bool,
     degraded: u32,
     serving: u32,
 }
@@ -32,6 +34,7 @@ impl Count {
             .observed_uid
             .as_deref()
             .is_some_and(|uid| uid != &*version.uid);
+        self.made_anew |= other;
         let is_this = |generation| !other && generation == Some(version.generation);
         let acted = is_this(report.observed_generation);
         // What it refuses may be of another set than what it runs.
@@ -79,7 +82,7 @@ impl Count {
 pub(in crate::cluster) fn before(status: Option<&ProcessSetStatus>, generation: i64) -> Before {
     let Some((status, known)) = status.and_then(|status| Some((status, status.rollout.as_ref()?)))
     else {
-        // Of a set that was made anew, perhaps while its pods were in the middle of a change of the one before.
+        // Of a set that was made anew perhaps, while its pods were in the middle of a change of the one before.
         return Before {
             settling: true,
             ..Before::default()

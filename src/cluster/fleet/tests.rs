@@ -15,6 +15,8 @@ struct State {
     version: u64,
     status: Value,
     reports: Vec<(String, bool, bool)>,
+    /// The uid of the set that they are about.
+    observed: &'static str,
     /// Which set it is, and of which generation.
     of: (&'static str, i64),
     /// Somebody else writes before the next write comes.
@@ -64,7 +66,7 @@ impl State {
             json!({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessReport",
                 "metadata": {"name": uid, "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": uid, "uid": uid}]},
                 "status": {"pod": uid, "container": "main", "processSet": "web", "phase": "Running", "ready": "1/1",
-                    "restarts": 0, "processes": [], "observedGeneration": if *acted { 2 } else { 1 }, "observedUid": "u",
+                    "restarts": 0, "processes": [], "observedGeneration": if *acted { 2 } else { 1 }, "observedUid": self.observed,
                     "conditions": [{"type": "Ready", "status": ready, "reason": "X", "message": "",
                         "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})
         };
@@ -95,6 +97,7 @@ fn fleet() -> (Arc<Mutex<State>>, Fake) {
         version: 10,
         status: said("Complete"),
         of: ("u", 2),
+        observed: "u",
         reports: reports.collect(),
         ..State::default()
     }));
@@ -249,10 +252,13 @@ fn a_holder_that_is_behind_writes_over_nothing() {
 }
 
 /// The holder admits nobody at first, for as long as reports may be late.
-fn settles(status: Value) {
+fn settles(status: Value, observed: &'static str) {
     run(async {
         let (state, fake) = fleet();
-        state.lock().unwrap().status = status;
+        {
+            let mut state = state.lock().unwrap();
+            (state.status, state.observed) = (status, observed);
+        }
         let mut work = pin!(leading(&fake));
         fake.until(&mut work, "the first", |fake| fake.count("STATUS") == 1)
             .await;
@@ -270,12 +276,24 @@ fn settles(status: Value) {
 
 #[test]
 fn a_change_in_the_middle_of_another_one_waits_for_those_that_act_on_that_one() {
-    settles(said("Updating"));
+    settles(said("Updating"), "u");
 }
 
 #[test]
-fn a_set_without_a_status_waits_for_its_pods_reports() {
-    settles(Value::Null);
+fn a_set_that_is_made_anew_waits_for_those_that_act_on_the_one_before() {
+    settles(Value::Null, "before");
+}
+
+#[test]
+fn a_new_set_waits_for_nobody() {
+    run(async {
+        let (state, fake) = fleet();
+        state.lock().unwrap().status = Value::Null;
+        let mut work = pin!(leading(&fake));
+        fake.until(&mut work, "the first", |fake| fake.count("STATUS") == 1)
+            .await;
+        assert!(state.lock().unwrap().admitted() > 0);
+    });
 }
 
 #[test]
