@@ -50,7 +50,7 @@ peers:
 .PHONY: build
 build: ## the static release binary
 	$(call say,building $(BINARY))
-	$(BEFORE_BUILD) cargo build --release --locked
+	cargo build --release --locked
 	@ls -l $(BINARY)
 
 .PHONY: demo
@@ -153,9 +153,7 @@ bench: peers build ## podinit beside s6, tini, runit, dumb-init and supervisord 
 .PHONY: ci
 ci: ## all that continuous integration checks
 	$(MAKE) lint
-	$(MAKE) test-processes
-	# What waits for an API server leaves time for a build.
-	$(MAKE) --jobs 2 --output-sync=target test-api build BEFORE_BUILD='nice -n 19'
+	$(MAKE) test
 	$(MAKE) test-charts
 	$(MAKE) demo
 	$(MAKE) e2e
