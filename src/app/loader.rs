@@ -16,6 +16,7 @@ use crate::config::cache::{self, Tried};
 use crate::config::watch::{Waker, Watch, Woken};
 use crate::config::{self, Source};
 use crate::domain::event::{Event, LoadFailure, Refusal};
+use crate::domain::plan::diff::Diff;
 use crate::domain::plan::{Directory, ObjectVersion, Origin, Plan};
 use crate::ports::{Level, Logs, Message, Object, Record};
 use crate::spec::Problem;
@@ -232,12 +233,14 @@ impl<L: Logs> Loader<L> {
         let why = match self.first_object(limit) {
             Ok(object) => match self.take_object(&object) {
                 Ok(plan) => {
-                    // Whatever ended the container before: the pod was not ready just now.
-                    self.note(Tried {
-                        version: object.version.clone(),
-                        was_ready: false,
-                    });
-                    self.tell_last_good(cached.as_ref(), &object.version);
+                    let version = object.version.clone();
+                    if self.tell_last_good(cached.as_ref(), &version, &plan) {
+                        // Whatever ended the container before: the pod was not ready just now.
+                        let was_ready = false;
+                        self.note(Tried { version, was_ready });
+                    } else {
+                        self.tried = Some(version);
+                    }
                     self.candidates.push(object);
                     self.prepare(&plan)?;
                     return Ok(plan);
@@ -341,19 +344,28 @@ impl<L: Logs> Loader<L> {
         self.kept.as_ref().is_some_and(|kept| kept != version)
     }
 
-    /// What the set begins with is on trial where it has run under another spec before.
-    fn tell_last_good(&mut self, cached: Option<&Object>, version: &ObjectVersion) {
+    /// What the set begins with is on trial where it has run under another spec before. False: that is the same for the
+    /// processes, so there is nothing to prove.
+    fn tell_last_good(
+        &mut self,
+        cached: Option<&Object>,
+        version: &ObjectVersion,
+        plan: &Plan,
+    ) -> bool {
         let Some(object) = cached.filter(|_| self.is_newer(version)) else {
-            return;
+            return true;
         };
         // It may need what is not there any more: then there is no way back.
         let read = read(&Document::Object(object.clone()), &self.seat);
-        if let Ok((plan, _)) = read.plan
-            && self.prepare(&plan).is_ok()
-        {
+        let Ok((good, _)) = read.plan else {
+            return true;
+        };
+        let is_risky = Diff::between(&good, plan).is_risky();
+        if self.prepare(&good).is_ok() {
             self.candidates.push(object.clone());
-            self.tell(Event::LastGood(Arc::new(plan)));
+            self.tell(Event::LastGood(Arc::new(good)));
         }
+        is_risky
     }
 
     fn cached(&self, name: &config::ObjectName) -> Option<Object> {

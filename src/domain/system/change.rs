@@ -48,7 +48,7 @@ pub(super) struct Changes {
     late: bool,
     /// A change that is being carried out.
     work: Option<Work>,
-    /// The processes that the last change, or all changes since the last good spec, added or restarted.
+    /// The processes that the last change, or all changes since the last good spec, added or restarted; sorted.
     touched: Vec<Arc<str>>,
     /// And those whose probes they changed.
     probed: Vec<Arc<str>>,
@@ -58,6 +58,8 @@ pub(super) struct Changes {
     proven_at: Mono,
     /// The spec in force, or one before it, has to prove itself: the pod goes back if it is not ready in time.
     on_trial: Option<Trial>,
+    /// The pod was ready until a spec that it went back from, and has not proved its last good one again yet.
+    fell: bool,
     armed: Mono,
 }
 
@@ -86,6 +88,7 @@ impl Default for Changes {
             is_proven: false,
             proven_at: Mono::NEVER,
             on_trial: None,
+            fell: false,
             armed: Mono::NEVER,
         }
     }
@@ -104,7 +107,8 @@ impl Changes {
             Some(good) => {
                 let diff = Diff::between(good, plan);
                 (self.touched, self.probed) = to_see(&diff);
-                self.on_trial = Some(Trial::begin(now, false));
+                // Where it is the same for the processes there is nothing to prove.
+                self.on_trial = diff.is_risky().then(|| Trial::begin(now, false));
             }
             None => self.good = Some(Arc::clone(plan)),
         }
@@ -200,8 +204,8 @@ impl System {
     }
 
     fn take_turn(&mut self, plan: Arc<Plan>, diff: &Diff, now: Now) {
-        let before = self.changes.on_trial.map(|trial| trial.was_ready);
-        let was_ready = before.unwrap_or_else(|| self.pod_is_ready());
+        let before = self.changes.on_trial.is_some_and(|trial| trial.was_ready);
+        let was_ready = before || self.changes.fell || self.pod_is_ready();
         self.changes.on_trial = Some(Trial::begin(now, was_ready));
         self.apply(plan, diff, now);
     }
@@ -426,10 +430,13 @@ impl System {
     }
 }
 
-/// The processes that a change adds or restarts, and those whose probes it changes.
+/// The processes that a change adds or restarts, and those whose probes it changes; both sorted.
 fn to_see(diff: &Diff) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
-    let started = diff.started().cloned().collect();
-    (started, diff.probed().cloned().collect())
+    let mut started: Vec<Arc<str>> = diff.started().cloned().collect();
+    let mut probed: Vec<Arc<str>> = diff.probed().cloned().collect();
+    started.sort_unstable();
+    probed.sort_unstable();
+    (started, probed)
 }
 
 /// Where an instance was before the change.

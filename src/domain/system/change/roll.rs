@@ -1,6 +1,8 @@
 //! Replaces what is out of date, within each process's updateStrategy, and stops what is wanted no more. A Serving run is
 //! stopped only once the pod was unready for the time of the drain, unless an instance in excess has taken over.
 
+use std::sync::Arc;
+
 use super::super::{Stage, System};
 use super::PROOF;
 use crate::domain::fact::Fact;
@@ -114,6 +116,7 @@ impl System {
             self.view.mark_all();
             self.changes.good.clone_from(&self.changes.written);
             self.changes.on_trial = None;
+            self.changes.fell = false;
             self.arm_change(now);
         }
     }
@@ -129,8 +132,9 @@ impl System {
 
     /// It need not be seen, or it is.
     pub(super) fn is_up(&self, process_id: ProcessId, process: &Process) -> bool {
-        let probed = self.changes.probed.contains(&process.name);
-        let touched = probed || self.changes.touched.contains(&process.name);
+        let has = |names: &[Arc<str>]| names.binary_search(&process.name).is_ok();
+        let probed = has(&self.changes.probed);
+        let touched = probed || has(&self.changes.touched);
         let count = self.board.count(process_id);
         let found = |at: u32| self.units[at as usize].machine.probes_have_found();
         !touched

@@ -31,6 +31,19 @@ struct Reached {
     outdated: u32,
     /// Instances that run what is written and are available, of those that have to be seen.
     up: u32,
+    /// Instances that are available, of all.
+    all: u32,
+}
+
+impl Reached {
+    /// What comes up and falls over again and again is a step once.
+    fn best(self, other: Reached) -> Reached {
+        Reached {
+            outdated: self.outdated.min(other.outdated),
+            up: self.up.max(other.up),
+            all: self.all.max(other.all),
+        }
+    }
 }
 
 impl Trial {
@@ -58,7 +71,7 @@ impl System {
         if let Some(trial) = &mut self.changes.on_trial {
             trial.reached = Reached {
                 outdated: reached.outdated,
-                up: reached.up.max(trial.reached.up),
+                ..reached.best(trial.reached)
             };
         }
     }
@@ -70,13 +83,12 @@ impl System {
         }
         let reached = self.reached();
         if let Some(trial) = &mut self.changes.on_trial {
-            let best = trial.reached;
-            if reached.outdated < best.outdated || reached.up > best.up {
-                // What comes up and falls over again and again is a step once.
-                trial.reached = Reached {
-                    outdated: reached.outdated.min(best.outdated),
-                    up: reached.up.max(best.up),
-                };
+            let best = reached.best(trial.reached);
+            let is_step = best.outdated < trial.reached.outdated
+                || best.up > trial.reached.up
+                || best.all > trial.reached.all;
+            if is_step {
+                trial.reached = best;
                 trial.since = now.mono;
                 self.arm_change(now);
             }
@@ -85,15 +97,17 @@ impl System {
 
     fn reached(&self) -> Reached {
         let outdated = self.units.iter().filter(|unit| unit.old.is_some()).count();
-        let mut up = 0;
+        let (mut up, mut all) = (0, 0);
         for (at, process) in self
             .plan
             .iter()
             .flat_map(|plan| &plan.processes)
             .enumerate()
         {
-            if self.changes.touched.contains(&process.name) {
-                let units = self.board.wanted(ProcessId(at as u32));
+            let process_id = ProcessId(at as u32);
+            all += self.board.count(process_id).available();
+            if self.changes.touched.binary_search(&process.name).is_ok() {
+                let units = self.board.wanted(process_id);
                 let is_up = |at: &u32| {
                     let unit = &self.units[*at as usize];
                     unit.old.is_none() && unit.machine.is_available()
@@ -104,6 +118,7 @@ impl System {
         Reached {
             outdated: outdated as u32,
             up: up as u32,
+            all,
         }
     }
 
@@ -133,17 +148,13 @@ impl System {
         self.arm_change(now);
     }
 
-    /// The pod drains, or a run that has to go is in the midst of its stop, which takes no longer than its own time for that.
+    /// The pod drains, or a run that has to go has its own time for its stop. What KILL does not end is not waited for.
     fn makes_room(&self, now: Now) -> bool {
         let drained = (self.changes.work.as_ref()).and_then(|work| work.drained_at);
         let goes = |kind| {
             matches!(
                 kind,
-                PhaseKind::PreStop
-                    | PhaseKind::Signalled
-                    | PhaseKind::Killed
-                    | PhaseKind::Clearing
-                    | PhaseKind::PostStop
+                PhaseKind::PreStop | PhaseKind::Signalled | PhaseKind::PostStop
             )
         };
         drained.is_some_and(|at| at > now.mono)
@@ -169,7 +180,8 @@ impl System {
             origin: origin.clone(),
             limit,
         });
-        let (reason, nor) = if trial.is_none_or(|trial| trial.was_ready) {
+        self.changes.fell = trial.is_none_or(|trial| trial.was_ready);
+        let (reason, nor) = if self.changes.fell {
             (Refusal::PROGRESS_DEADLINE, "")
         } else {
             (Refusal::WAS_NOT_READY, ", nor before")
@@ -215,8 +227,14 @@ impl System {
         }
         if let Some(good) = &self.changes.good {
             let (touched, probed) = to_see(&Diff::between(good, plan));
-            self.changes.touched.extend(touched);
-            self.changes.probed.extend(probed);
+            for (known, more) in [
+                (&mut self.changes.touched, touched),
+                (&mut self.changes.probed, probed),
+            ] {
+                known.extend(more);
+                known.sort_unstable();
+                known.dedup();
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::world::{Set, World, init, secs, service, set};
 use super::{dies, stops_in};
 use crate::domain::event::{Event, Refusal};
-use crate::domain::plan::{ObjectVersion, ProbeKind};
+use crate::domain::plan::{Condition, ObjectVersion, ProbeKind};
 use crate::domain::signal::Signal;
 use crate::domain::system::Config;
 use crate::domain::time::Mono;
@@ -261,4 +261,74 @@ fn who_refused_a_spec_at_first_comes_to_it_late() {
     world.change(40.0, &newest).run_until(45.0);
     assert_eq!(world.snapshot().spec.waits, Some(version(3)));
     assert!(!world.snapshot().spec.late);
+}
+
+#[test]
+fn who_is_ready_though_its_trial_goes_on_was_ready_before_the_next_change() {
+    let mut newest = web();
+    newest.plan.processes[1] = service("worker").background().probe(ProbeKind::Readiness);
+    let mut world = starts_anew(newest.clone())
+        .server("worker", |_| false)
+        .server("web", |_| false);
+    let mut bad = newest.generation(3);
+    bad.plan.rollout.progress_deadline = secs(60.0);
+    bad.plan.processes[0] = service("web").probe(ProbeKind::Readiness);
+    let turn = Event::Admitted { object: version(3) };
+    world.change(20.0, &bad).at(20.0, turn).run_until(200.0);
+    runs(&mut world, 1);
+    let refused = world.snapshot().spec.refused.clone().unwrap();
+    assert_eq!(refused.reason, "ProgressDeadlineExceeded");
+}
+
+#[test]
+fn who_went_back_was_ready_before_the_change_that_comes_then() {
+    let mut bad = web();
+    bad.plan.processes[0] = service("web").runs("v2").probe(ProbeKind::Readiness);
+    let mut old = web();
+    old.plan.processes[0] = service("web").probe(ProbeKind::Readiness);
+    // It takes some time to be ready again.
+    let world = old.world().server("web", |at| at < 19.0);
+    let mut world = tries(world, &bad);
+    let mut other = bad.generation(3);
+    other.plan.rollout.progress_deadline = secs(60.0);
+    let turn = Event::Admitted { object: version(3) };
+    world.change(79.0, &other).at(81.0, turn).run_until(200.0);
+    let refused = world.snapshot().spec.refused.clone().unwrap();
+    assert_eq!(refused.origin.object, Some(version(3)));
+    assert_eq!(refused.reason, "ProgressDeadlineExceeded");
+}
+
+#[test]
+fn a_container_that_starts_one_after_the_other_has_its_time_for_each() {
+    let chain = |set: Set| {
+        let mut set = set;
+        let web = service("web").probe(ProbeKind::Readiness);
+        let front = service("front").probe(ProbeKind::Readiness);
+        let queue = set.plan.processes[1].clone();
+        set.plan.processes = vec![web, front.after("web", Condition::Ready), queue];
+        set
+    };
+    let mut world = World::loading(Config::default())
+        .server("web", |at| at > 50.0)
+        .server("front", |at| at > 100.0);
+    let mut newest = chain(web()).generation(2);
+    newest.plan.rollout.progress_deadline = secs(60.0);
+    newest.plan.processes[2] = service("queue").background().runs("v2");
+    world.at(0.0, Event::LastGood(Arc::new(chain(web()).plan)));
+    world.at(0.0, Event::Loaded(Arc::new(newest.plan)));
+    world.run_until(150.0);
+    runs(&mut world, 2);
+}
+
+#[test]
+fn a_container_that_starts_with_a_spec_that_is_the_same_for_the_processes_has_nothing_to_prove() {
+    let mut old = web();
+    old.plan.processes[0] = service("web").probe(ProbeKind::Readiness);
+    let mut newest = old.clone().generation(2);
+    newest.plan.rollout.progress_deadline = secs(60.0);
+    let mut world = World::loading(Config::default()).server("web", |at| at > 150.0);
+    world.at(0.0, Event::LastGood(Arc::new(old.plan)));
+    world.at(0.0, Event::Loaded(Arc::new(newest.plan)));
+    world.run_until(200.0);
+    runs(&mut world, 2);
 }
