@@ -89,6 +89,9 @@ pub(in crate::cluster) fn before(status: Option<&ProcessSetStatus>, generation: 
         };
     };
     let rollout = Some(known).filter(|rollout| rollout.generation == generation);
+    // Who acted on the older one has said so together with whether it is ready.
+    let pods = status.pods.as_ref();
+    let all_acted = pods.is_some_and(|pods| pods.total > 0 && pods.updated == pods.total);
     let mut conditions = status.conditions.iter();
     let progressing = conditions.find(|one| one.kind == "Progressing");
     let says = |reason: &str| {
@@ -98,7 +101,9 @@ pub(in crate::cluster) fn before(status: Option<&ProcessSetStatus>, generation: 
     Before {
         parts: rollout.map_or(0, |rollout| rollout.admitted_parts_per_billion),
         pods: rollout.map_or_else(Vec::new, |rollout| rollout.admitted_pods.clone()),
-        settling: rollout.is_none() && progressing.is_some_and(|one| one.reason != COMPLETE),
+        settling: rollout.is_none()
+            && !all_acted
+            && progressing.is_some_and(|one| one.reason != COMPLETE),
         complete: says(COMPLETE),
         failed: says(FAILED),
     }
@@ -414,9 +419,13 @@ mod tests {
 
     #[test]
     fn a_rollout_is_remembered_for_its_generation() {
-        let count = count(&[report(2, true, false)]);
+        let reports = [report(2, true, false), report(1, true, false)];
         let failed = Progress::Failed { reverted: 1 };
-        let status = status(2, &count, (&at_its_end(failed), None), None, Wall(0));
+        let told = (&at_its_end(failed), None);
+        let status = |reports| status(2, &count(reports), told, None, Wall(0));
+        let all_acted = status(&reports[..1]);
+        assert!(!before(Some(&all_acted), 3).settling, "nobody acts");
+        let status = status(&reports);
         let known = before(Some(&status), 2);
         assert_eq!(
             (known.parts, known.failed, known.complete),
