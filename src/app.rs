@@ -69,6 +69,12 @@ pub fn run(job: Job) -> u8 {
         Job::Set { .. } => SignalMode::Set,
         Job::Command(_) => SignalMode::Command,
     };
+    let message = match &job {
+        Job::Set {
+            termination_log, ..
+        } => Some(termination_log.clone()),
+        Job::Command(_) => None,
+    };
     let result = pid1::init(mode)
         .map_err(anyhow::Error::from)
         .and_then(|start| match job {
@@ -80,8 +86,12 @@ pub fn run(job: Job) -> u8 {
             Job::Command(argv) => run_command(start, argv, environment),
         });
     result.unwrap_or_else(|error| {
-        last_words::complain(&format!("{error:#}"));
-        INTERNAL
+        let outcome = internal(format!("{error:#}"));
+        last_words::complain(&outcome.reason);
+        if let Some(path) = message {
+            last_words::write(&path, &outcome, &[]);
+        }
+        outcome.code
     })
 }
 
@@ -116,7 +126,7 @@ fn run_set(
     )?;
     let told = Arc::clone(&logs);
     let state = State::new(
-        seat::state_dir(&environment),
+        seat::state_dir(&environment, &start.path),
         Box::new(move |record| told.record(record)),
     );
     let link = link::wanted(&source, &environment);
@@ -249,17 +259,22 @@ fn drive<L: Logs>(
         });
         logs.flush();
         let ending = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.emergency())));
-        Outcome {
-            code: INTERNAL,
-            reason: match ending {
-                Ok(()) => "internal error".to_owned(),
-                Err(_) => "internal error, and another one while ending the processes".to_owned(),
-            },
-            about: None,
-            report: None,
-            until: clock::now().mono + Duration::from_secs(1),
-        }
+        internal(match ending {
+            Ok(()) => "internal error".to_owned(),
+            Err(_) => "internal error, and another one while ending the processes".to_owned(),
+        })
     })
+}
+
+/// podinit could not do its work.
+fn internal(reason: String) -> Outcome {
+    Outcome {
+        code: INTERNAL,
+        reason,
+        about: None,
+        report: None,
+        until: clock::now().mono + Duration::from_secs(1),
+    }
 }
 
 pub use crate::cluster::own_namespace;

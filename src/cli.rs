@@ -8,7 +8,11 @@ mod prestop;
 mod run;
 pub mod schema;
 
-use std::{ffi::OsString, io::Write, path::PathBuf};
+use std::{
+    ffi::OsString,
+    io::{ErrorKind, Write},
+    path::PathBuf,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -61,6 +65,8 @@ pub mod exit {
     pub const UNAVAILABLE: u8 = 69;
     /// Internal error.
     pub const INTERNAL: u8 = 70;
+    /// Nobody reads the output any more: what a shell shows for the signal PIPE, which ends other programs then.
+    pub const UNREAD: u8 = 141;
 }
 
 const AFTER_HELP: &str = "\
@@ -157,6 +163,10 @@ pub fn run(
     };
     done.and_then(|code| out.flush().map(|()| code))
         .unwrap_or_else(|error| {
+            // `podinit schema | head -1`: who has read enough is no failure of ours.
+            if error.kind() == ErrorKind::BrokenPipe {
+                return exit::UNREAD;
+            }
             let _ = writeln!(err, "podinit: failed to write the output: {error}");
             exit::INTERNAL
         })

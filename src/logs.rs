@@ -151,11 +151,6 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// From now on no child waits for our output: `Block` means `DropOldest`. For the time after the last deadline.
-    pub fn stop_blocking(&self) {
-        let _ = self.inbox.push(Command::StopBlocking);
-    }
-
     /// What was counted so far.
     pub fn stats(&self) -> Stats {
         self.counters.stats(self.out.lost())
@@ -192,6 +187,10 @@ impl Logs for Pipeline {
 
     fn record(&self, record: Record) {
         let _ = self.inbox.push(Command::Record((self.clock)(), record));
+    }
+
+    fn stop_blocking(&self) {
+        let _ = self.inbox.push(Command::StopBlocking);
     }
 
     /// Nothing to do: whatever it is given wakes it.

@@ -191,8 +191,6 @@ impl Message {
 /// How much a record matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For those who look for a fault.
-    Debug,
     /// The usual course.
     Info,
     /// Something a person may want to know.
@@ -204,7 +202,6 @@ pub enum Level {
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Level::Debug => "debug",
             Level::Info => "info",
             Level::Warn => "warn",
             Level::Error => "error",
@@ -259,6 +256,9 @@ pub trait Logs {
 
     /// What was asked above may have waited for this: it is done now.
     fn flush(&self);
+
+    /// From now on no child waits for our output: `Block` means `DropOldest`. For the time after the last deadline.
+    fn stop_blocking(&self);
 
     /// The last lines an instance wrote, over all its runs, oldest first, in at most `bytes` bytes.
     fn last_lines(&self, label: &Label, bytes: usize) -> Vec<String>;

@@ -176,7 +176,7 @@ fn write_all(
         {
             told = true;
             note(Record {
-                level: Level::Debug,
+                level: Level::Info,
                 label: None,
                 message: format!(
                     "state files such as `{}` are not written: {error}",

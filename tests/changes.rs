@@ -142,6 +142,32 @@ fn a_config_map_is_followed_and_so_is_a_secret_that_the_spec_names() {
     assert_eq!(podinit.stop().code, 0);
 }
 
+#[test]
+fn standard_input_is_read_once_and_the_files_that_it_names_are_followed() {
+    let secret = tempfile::tempdir().unwrap();
+    let file = secret.path().join("WORD");
+    fs::write(&file, "first").unwrap();
+    let text = document(&format!(
+        "  processes:\n    - name: a\n      command: [{STUB}, --say, \"$(WORD)\", --forever]\n      \
+         envFrom: [{{directory: {{path: {}}}}}]\n      traffic: Background",
+        secret.path().display()
+    ));
+    let podinit = Start::args(&["-f", "-"]).stdin(&text).start();
+    podinit.wait_for("first", says("first"));
+    for word in ["second", "third"] {
+        fs::write(&file, word).unwrap();
+        podinit.wait_for(word, says(word));
+    }
+    podinit.signal(1);
+    podinit.wait_for("nothing new", |line| {
+        line.get("message") == "the spec has not changed"
+    });
+    let finished = podinit.stop();
+    assert_eq!(finished.code, 0);
+    let failed = finished.has(|line| line.get("level") == "error");
+    assert!(!failed, "{}", finished.story());
+}
+
 /// The next version of a volume as the kubelet writes it; the one before goes.
 fn swap(volume: &Path, number: u32, text: &str) {
     let at = |name: &str| volume.join(name);

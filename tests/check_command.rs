@@ -34,6 +34,27 @@ fn files() -> tempfile::TempDir {
 }
 
 #[test]
+fn a_reader_that_has_read_enough_is_no_failure() {
+    let dir = files();
+    for name in [
+        "check",
+        "plan",
+        "explain-changes",
+        "crd",
+        "schema",
+        "version",
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podinit"));
+        command.arg(name).env_clear().current_dir(dir.path());
+        let output = command.stdout(writer).output().unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{name}");
+        assert_eq!(output.status.code(), Some(141), "{name}");
+    }
+}
+
+#[test]
 fn people_see_each_problem_with_its_line() {
     let dir = files();
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();

@@ -16,6 +16,7 @@ use podinit::spec::{
     },
     load,
     node::Node,
+    units::Mode,
     v1alpha1::{
         Phase, ProcessReport, ProcessReportSpec, ProcessReportStatus, ProcessSet, ProcessSetSpec,
     },
@@ -38,7 +39,7 @@ fn the_example_of_the_design_loads() {
     assert_eq!(set.spec.processes.len(), 3);
     assert_eq!(set.spec.processes[2].replicas, 4);
     assert_eq!(set.spec.processes[0].stop_signal.to_string(), "SIGQUIT");
-    assert_eq!(set.spec.directories[0].mode.bits(), 0o775);
+    assert_eq!(set.spec.directories[0].mode.map(Mode::bits), Some(0o775));
 }
 
 #[test]

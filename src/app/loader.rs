@@ -14,7 +14,7 @@ use super::load::{Document, INVALID, Reading, Rejected, read, told};
 use super::seat::Seat;
 use crate::config::cache::{self, Tried};
 use crate::config::watch::{Waker, Watch, Woken};
-use crate::config::{self, Source};
+use crate::config::{self, Source, Text};
 use crate::domain::event::{Event, LoadFailure, Refusal};
 use crate::domain::plan::diff::Diff;
 use crate::domain::plan::{Directory, ObjectVersion, Origin, Plan};
@@ -129,6 +129,7 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
             let watch = Watch::new(orders.waker.clone());
             let mut loader = Loader {
                 source,
+                piped: None,
                 seat,
                 orders,
                 logs,
@@ -162,6 +163,8 @@ pub(super) fn start<L: Logs + Send + Sync + 'static>(
 
 struct Loader<L> {
     source: Source,
+    /// What standard input had: it can be read once.
+    piped: Option<Text>,
     seat: Seat,
     orders: Taken,
     logs: Arc<L>,
@@ -228,6 +231,11 @@ impl<L: Logs> Loader<L> {
                 .is_some_and(|kept| kept != &tried.version)
         });
         let file = fallback;
+        let is_way_back = file.is_some() || cached.as_ref().is_some_and(|one| self.can_take(one));
+        if !is_way_back {
+            // It lacks a file by now, say: better the newest one than none.
+            (self.ended_under, self.refuge) = (None, false);
+        }
         let spare = cached.is_some() || file.is_some();
         let limit = if spare { SHORT } else { LONG };
         let why = match self.first_object(limit) {
@@ -254,6 +262,19 @@ impl<L: Logs> Loader<L> {
             },
             Err(why) => why,
         };
+        self.begin_instead(name, cached, file, &why)
+    }
+
+    /// Without the newest version: `why` says why.
+    fn begin_instead(
+        &mut self,
+        name: &config::ObjectName,
+        cached: Option<Object>,
+        file: Option<&Path>,
+        why: &str,
+    ) -> Result<Plan, LoadFailure> {
+        // Those of a version that was refused.
+        let lacked = std::mem::take(&mut self.watched);
         let instead = cached.map(Document::Object);
         if let Some(document) = instead {
             self.say(
@@ -266,6 +287,7 @@ impl<L: Logs> Loader<L> {
                         self.lean_on(&object.version);
                         self.candidates.push(object);
                     }
+                    self.watch_too(lacked);
                     self.prepare(&plan)?;
                     return Ok(plan);
                 }
@@ -288,8 +310,15 @@ impl<L: Logs> Loader<L> {
         let text = config::read(&Source::File(file.to_owned()), &self.seat.start_dir)
             .map_err(|error| invalid(Rejected::invalid(error.to_problem().to_string())))?;
         let plan = self.take(&Document::Text(text)).map_err(invalid)?;
+        self.watch_too(lacked);
         self.prepare(&plan)?;
         Ok(plan)
+    }
+
+    /// Whether it could be begun with.
+    fn can_take(&self, object: &Object) -> bool {
+        let document = Document::Object(object.clone());
+        read(&document, &self.seat).plan.is_ok()
     }
 
     /// The object, if it comes in time; else why not.
@@ -460,7 +489,10 @@ impl<L: Logs> Loader<L> {
                 self.say(Level::Info, "the spec has not changed".to_owned());
                 true
             }
-            Err(rejected) => self.refuse(document.origin(), rejected),
+            Err(rejected) => match document {
+                Document::Object(object) => self.refuse_object(object, rejected),
+                Document::Text(_) => true,
+            },
         }
     }
 
@@ -483,6 +515,8 @@ impl<L: Logs> Loader<L> {
 
     fn changed(&mut self, document: Document, plan: Plan) -> bool {
         if let Document::Object(object) = document {
+            let is_other = |known: &Object| known.version != object.version;
+            self.candidates.retain(is_other);
             self.candidates.push(object);
             // Those that may prove themselves yet: the one in force, and the newest.
             let tried = self.tried.take();
@@ -547,12 +581,15 @@ impl<L: Logs> Loader<L> {
     }
 
     fn read_file(&mut self) -> Result<Document, Rejected> {
+        if let Some(text) = &self.piped {
+            return Ok(Document::Text(text.clone()));
+        }
         let text = config::read(&self.source, &self.seat.start_dir)
             .map_err(|error| Rejected::invalid(error.to_problem().to_string()))?;
         match (&self.source, &text.path) {
             // From now on it is this one.
             (Source::Search, Some(path)) => self.source = Source::File(path.clone()),
-            (Source::Stdin, _) => self.source = Source::Stdin,
+            (Source::Stdin, _) => self.piped = Some(text.clone()),
             _ => {}
         }
         Ok(Document::Text(text))
@@ -602,6 +639,14 @@ impl<L: Logs> Loader<L> {
         }
         self.watched = paths;
         self.arm();
+    }
+
+    /// Files beside those of what the set begins with: they may be what a version lacked that was refused.
+    fn watch_too(&mut self, paths: Vec<PathBuf>) {
+        if self.newest.is_some() && !paths.is_empty() {
+            self.watched.extend(paths);
+            self.arm();
+        }
     }
 
     fn arm(&mut self) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::domain::plan::Rlimit;
 use crate::domain::plan::host::{Capabilities, HostView, parse_group, parse_passwd};
@@ -55,7 +55,7 @@ impl Seat {
 
     /// The directory with files about podinit.
     pub(super) fn state_dir(&self) -> PathBuf {
-        state_dir(&self.environment)
+        state_dir(&self.environment, &self.start_dir)
     }
 
     /// Looks up the rest; this reads files.
@@ -65,13 +65,15 @@ impl Seat {
             gid,
             groups,
             capabilities,
+            in_user_namespace,
+            nr_open,
             stdout_is_terminal,
             ..
         } = self.host.clone();
         HostView {
             in_kubernetes: in_kubernetes(&self.environment),
             stdout_is_terminal,
-            state_dir: state_dir(&self.environment),
+            state_dir: self.state_dir(),
             notify_socket: self.notify_socket.clone(),
             env: self.environment.clone(),
             start_dir: self.start_dir.clone(),
@@ -85,6 +87,8 @@ impl Seat {
                 sys_resource: capabilities.sys_resource,
                 sys_nice: capabilities.sys_nice,
             },
+            in_user_namespace,
+            nr_open,
             passwd: parse_passwd(passwd),
             group: parse_group(group),
             rlimits: limits::own(self.nofile),
@@ -102,10 +106,10 @@ pub(super) fn in_kubernetes(environment: &[(OsString, OsString)]) -> bool {
         .any(|(name, _)| name == OsStr::new("KUBERNETES_SERVICE_HOST"))
 }
 
-/// The directory with files about podinit.
-pub(super) fn state_dir(environment: &[(OsString, OsString)]) -> PathBuf {
+/// The directory with files about podinit. A relative path starts where podinit was started, as that of its socket does.
+pub(super) fn state_dir(environment: &[(OsString, OsString)], start_dir: &Path) -> PathBuf {
     let given = environment
         .iter()
         .find(|(name, value)| name == OsStr::new(STATE_DIR_VARIABLE) && !value.is_empty());
-    PathBuf::from(given.map_or(OsStr::new(STATE_DIR), |(_, value)| value.as_os_str()))
+    start_dir.join(given.map_or(OsStr::new(STATE_DIR), |(_, value)| value.as_os_str()))
 }

@@ -26,5 +26,7 @@ impl Logs for Silent {
         Vec::new()
     }
 
+    fn stop_blocking(&self) {}
+
     fn finish(&self, _: Duration) {}
 }

@@ -93,9 +93,10 @@ fn source(args: &Args, surroundings: &Surroundings) -> Result<Source, String> {
         format!("{from} is `{text}`: no namespace is known; write NAMESPACE/{name}")
     })?;
     let part = |part: &str| check::Form::Name.holds(part);
-    if !part(&namespace) || namespace.len() > 63 || name.len() > 253 || !name.split('.').all(part) {
+    // It becomes the value of a label of reports and Leases.
+    if !part(&namespace) || namespace.len() > 63 || name.len() > 63 || !name.split('.').all(part) {
         return Err(format!(
-            "{from} is `{text}`: expected [NAMESPACE/]NAME in lower-case letters, digits, `-` and `.`"
+            "{from} is `{text}`: expected [NAMESPACE/]NAME in lower-case letters, digits, `-` and `.`, each of at most 63"
         ));
     }
     // Reports and the Lease are where the pods are, and turns are given by them.
@@ -251,7 +252,7 @@ mod tests {
     #[test]
     fn a_processset_that_cannot_be_is_wrong_usage() {
         let namespace = format!("{}/web", "n".repeat(64));
-        let name = format!("shop/{}", "n".repeat(254));
+        let name = format!("shop/{}", "n".repeat(64));
         for text in [
             "",
             "/",

@@ -101,6 +101,9 @@ pub enum Effect {
         /// All of it.
         content: String,
     },
+    /// The last deadline of the set has passed: from now on nothing waits for the output of logs (`Block` is `DropOldest`).
+    /// Not answered.
+    DropLogs,
     /// Write out what is logged, bounded by the outcome's `until`, and leave. The last effect.
     Exit(Outcome),
 }

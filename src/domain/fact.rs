@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::event::Refusal;
 use super::exit::{Exit, SpawnFailure, Usage};
+use super::hook::Cut;
 use super::id::Label;
 use super::plan::{GraceSource, OnTimeout, Origin, ProbeKind, SignalTarget};
 use super::process::phase::RunEnd;
@@ -261,6 +262,19 @@ pub enum Fact {
         hook: Arc<str>,
         /// What went wrong; `None`: it succeeded.
         failure: Option<String>,
+        /// Attempts made.
+        attempts: u32,
+        /// For how long, all attempts.
+        took: Duration,
+    },
+    /// A hook was ended before it had done its work.
+    HookCut {
+        /// Whose: the set's name, or the instance's.
+        of: Arc<str>,
+        /// Which hook.
+        hook: Arc<str>,
+        /// By what.
+        by: Cut,
         /// Attempts made.
         attempts: u32,
         /// For how long, all attempts.

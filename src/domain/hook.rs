@@ -1,5 +1,6 @@
 //! One hook, from its first attempt to its last: the same machine for hooks of the set and of an instance.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,30 @@ enum State {
 enum Then {
     Succeed,
     Retry,
+}
+
+/// What ends a hook before it has done its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// A stop of the set, or of its process.
+    Stop,
+    /// A change of the spec: its process begins anew, or is wanted no more.
+    Change,
+    /// The claim that its process holds is over.
+    Claim,
+    /// The process of its run has ended: a preStop hook that makes it leave is meant to do that.
+    ProcessEnded,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cut::Stop => "cut by a stop",
+            Cut::Change => "cut by a change of the spec",
+            Cut::Claim => "cut with the claim of its process",
+            Cut::ProcessEnded => "ended with its process",
+        })
+    }
 }
 
 /// What an outcome of an attempt means for the hook.
@@ -170,8 +195,8 @@ impl HookRun {
         }
     }
 
-    /// Ends it at once, as a failure that nobody hears of but the log. What runs gets TERM, and KILL a second later.
-    pub fn cut(&mut self, cx: &mut Context<'_>) {
+    /// Ends it at once; nobody hears of that but the log. What runs gets TERM, and KILL a second later.
+    pub fn cut(&mut self, by: Cut, cx: &mut Context<'_>) {
         if let State::Trying { run, exec, .. } = self.state {
             if exec {
                 cx.end_remains(run);
@@ -179,7 +204,15 @@ impl HookRun {
                 cx.forget(run);
             }
         }
-        self.report(Some("cut by a stop".to_owned()), cx);
+        let took = cx.now.mono.since(self.began);
+        self.ended = Some((took, Some(by.to_string())));
+        cx.fact(Fact::HookCut {
+            of: Arc::clone(&self.of),
+            hook: Arc::clone(&self.hook.name),
+            by,
+            attempts: self.attempts,
+            took,
+        });
         self.state = State::Done;
     }
 

@@ -165,7 +165,7 @@ pub struct SetHooks {
 pub struct Directory {
     /// Absolute path.
     pub path: String,
-    /// Permission bits; `None`: as the umask leaves them, and unchanged when it is there.
+    /// Permission bits; `None`: 0755 when it is made, and unchanged when it is there.
     pub mode: Option<u32>,
     /// Owner; changed only when podinit is root and it differs.
     pub uid: Option<u32>,

@@ -109,6 +109,10 @@ impl<C: Children, L: Logs, O: Outside> Executor<C, L, O> {
                 self.logs.relog(run, &label, &rule);
                 Executed::Started
             }
+            Effect::DropLogs => {
+                self.logs.stop_blocking();
+                Executed::Started
+            }
             Effect::Claim { run, once } => {
                 self.outside.claim(run, once);
                 Executed::Started

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::fact::Fact;
+use crate::domain::hook::Cut;
 use crate::domain::id::Label;
 use crate::domain::plan::GraceSource;
 use crate::domain::time::Human;
@@ -35,7 +36,8 @@ pub fn record(fact: Fact) -> Record {
         Fact::PlanAccepted { .. }
         | Fact::SignalIgnored { .. }
         | Fact::AllStarted { .. }
-        | Fact::HookEnded { .. } => of_the_set(fact),
+        | Fact::HookEnded { .. }
+        | Fact::HookCut { .. } => of_the_set(fact),
         Fact::StopRequested { .. }
         | Fact::StopRepeated { .. }
         | Fact::Hurried
@@ -99,6 +101,21 @@ fn of_the_set(fact: Fact) -> Record {
             attempts,
             took,
         } => hook_ended(&of, &hook, failure, attempts, took),
+        Fact::HookCut {
+            of,
+            hook,
+            by,
+            attempts,
+            took,
+        } => {
+            // One that is not needed any more has not failed, and neither has one that others put an end to.
+            let level = match by {
+                Cut::ProcessEnded | Cut::Change => Level::Info,
+                Cut::Stop | Cut::Claim => Level::Warn,
+            };
+            let fields = of_a_hook(&of, &hook, attempts, took);
+            about_set(level, format!("hook {hook} of {of} {by}"), fields)
+        }
         _ => unworded(),
     }
 }
@@ -174,12 +191,7 @@ fn hook_ended(
     attempts: u32,
     took: Duration,
 ) -> Record {
-    let mut fields: Fields = vec![
-        ("hook", text(hook)),
-        ("of", text(of)),
-        ("attempts", Value::Int(i64::from(attempts))),
-        ("seconds", seconds(took)),
-    ];
+    let mut fields = of_a_hook(of, hook, attempts, took);
     match failure {
         None => about_set(Level::Info, format!("hook {hook} of {of} done"), fields),
         Some(why) => {
@@ -191,6 +203,15 @@ fn hook_ended(
             )
         }
     }
+}
+
+fn of_a_hook(of: &str, hook: &str, attempts: u32, took: Duration) -> Fields {
+    vec![
+        ("hook", text(hook)),
+        ("of", text(of)),
+        ("attempts", Value::Int(i64::from(attempts))),
+        ("seconds", seconds(took)),
+    ]
 }
 
 fn of_a_run(fact: Fact) -> Record {

@@ -16,6 +16,7 @@ use super::run::Engine;
 use crate::domain::event::Event;
 use crate::domain::exit::{Exit, SpawnFailure, SpawnStep, Usage};
 use crate::domain::fact::Fact;
+use crate::domain::hook::Cut;
 use crate::domain::id::{Label, RunId};
 use crate::domain::plan::{
     GraceSource, Launch, LogRule, ObjectVersion, Once, Origin, Plan, ProbeKind, Request,
@@ -141,6 +142,8 @@ impl Logs for FakeLogs {
     fn last_lines(&self, _: &Label, _: usize) -> Vec<String> {
         Vec::new()
     }
+    fn stop_blocking(&self) {}
+
     fn finish(&self, _: Duration) {}
 }
 
@@ -454,6 +457,13 @@ fn every_fact_has_words() {
         step: SpawnStep::Exec,
         errno: 2,
     };
+    let hook_cut = |by| Fact::HookCut {
+        of: "web-0".into(),
+        hook: "preStop".into(),
+        by,
+        attempts: 1,
+        took: second,
+    };
     let facts = [
         Fact::PlanAccepted {
             name: "set".into(),
@@ -536,10 +546,12 @@ fn every_fact_has_words() {
         Fact::HookEnded {
             of: "web-0".into(),
             hook: "preStop".into(),
-            failure: Some("cut".to_owned()),
+            failure: Some("exit code 1".to_owned()),
             attempts: 1,
             took: second,
         },
+        hook_cut(Cut::Stop),
+        hook_cut(Cut::ProcessEnded),
         Fact::AllStarted { took: second },
         Fact::StopRequested {
             why: "SIGTERM".to_owned(),
@@ -605,7 +617,8 @@ fn every_fact_has_words() {
         Killed Killing: web-0: killed: the deadline of the set has come
         Killed Killing: web-0: killed: its grace period is over
         Stuck Killing: web-0: stuck: still there after SIGKILL
-        FailedPreStopHook Stopping: hook preStop of web-0 failed: cut
+        FailedPreStopHook Stopping: hook preStop of web-0 failed: exit code 1
+        FailedPreStopHook Stopping: hook preStop of web-0 cut by a stop
         Draining Stopping: stopping on SIGTERM: grace 1.0s, drain 1.0s
         Unhealthy Probing: web-0: not ready: readinessProbe failed 3 times in a row: status 503
         Unhealthy Probing: web-0: unhealthy: livenessProbe failed 3 times in a row: status 503"#]]
@@ -644,7 +657,9 @@ fn every_fact_has_words() {
         info ending what it left behind with SIGTERM
         error stuck: still there after SIGKILL
         info hook preStop of web-0 done
-        error hook preStop of web-0 failed: cut
+        error hook preStop of web-0 failed: exit code 1
+        warn hook preStop of web-0 cut by a stop
+        info hook preStop of web-0 ended with its process
         info all processes started in 1.0s
         info stopping on SIGTERM
         info SIGTERM again: the stop goes on

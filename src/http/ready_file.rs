@@ -11,12 +11,16 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::Note;
 use crate::domain::snapshot::Snapshot;
 
 /// How long the file may take to go when podinit leaves. As a rule it went with the first moment of the stop.
 const MOMENT: Duration = Duration::from_millis(250);
+
+/// From an attempt that failed to the next one.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Small: it makes and removes a file.
 const STACK: usize = 128 * 1024;
@@ -51,7 +55,9 @@ impl Keeper {
         let (end, ended) = watch::channel(());
         let (over, done) = channel::<()>();
         let run = move |note: &Note| {
-            let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()?;
             runtime.block_on(keep(show, &path, snapshots.clone(), ended.clone(), note));
             Ok(())
         };
@@ -85,17 +91,22 @@ async fn keep(
 ) {
     let mut told = false;
     // As it is found it may be of an earlier life.
-    let mut shown = None;
+    let mut tried = None;
+    // It did not work, and may then: a full volume has room again.
+    let mut again: Option<Instant> = None;
     loop {
         let ready = snapshots.borrow_and_update().ready;
-        if shown != Some(ready) {
-            shown = Some(ready);
-            if let Err(error) = show(path, ready)
+        let due = again.is_some_and(|at| at <= Instant::now());
+        if due || tried != Some(ready) {
+            tried = Some(ready);
+            let shown = show(path, ready);
+            again = shown.is_err().then(|| Instant::now() + AGAIN);
+            if let Err(error) = shown
                 && !told
             {
                 told = true;
                 note(super::warning(format!(
-                    "readiness file `{}` is not kept: {error}",
+                    "readiness file `{}` is not kept: {error}; it is tried again each second",
                     path.display()
                 )));
             }
@@ -105,6 +116,7 @@ async fn keep(
             // Nothing is ever sent.
             _ = ended.changed() => true,
             next = snapshots.changed() => next.is_err(),
+            () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => false,
         };
         if over {
             let _ = show(path, false);
@@ -142,6 +154,7 @@ mod tests {
     )]
 
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Instant;
 
     use super::*;
@@ -165,6 +178,29 @@ mod tests {
         show(&path, false).unwrap();
         show(&path, false).unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_and_told_once() {
+        static TRIED: AtomicU32 = AtomicU32::new(0);
+        static TOLD: AtomicU32 = AtomicU32::new(0);
+        let show: Show = |_, _| match TRIED.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        };
+        let note: Note = Arc::new(|_| {
+            TOLD.fetch_add(1, Ordering::SeqCst);
+        });
+        let (snapshots, seen) = watch::channel(Arc::default());
+        let keeper = Keeper::start_with(show, "/nowhere/ready".into(), seen, note).unwrap();
+        let began = Instant::now();
+        while TRIED.load(Ordering::SeqCst) < 3 {
+            assert!(began.elapsed() < SOON);
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        assert!(began.elapsed() >= AGAIN, "not again and again");
+        assert_eq!(TOLD.load(Ordering::SeqCst), 1);
+        drop((keeper, snapshots));
     }
 
     #[test]

@@ -26,6 +26,8 @@ use nix::sys::time::TimeVal;
 const NAME: &str = "podinit.sock";
 /// Where it is unless told otherwise, when podinit may write there.
 const DIRECTORY: &str = "/run/podinit";
+/// How a directory of a user's own begins.
+const PREFIX: &str = "podinit-";
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 /// What is said of a path that works for nobody.
@@ -51,6 +53,16 @@ struct Spot {
     private: bool,
 }
 
+impl Spot {
+    /// In a directory of this user's own.
+    fn of(tmp: &Path, uid: u32) -> Spot {
+        Spot {
+            path: tmp.join(format!("{PREFIX}{uid}")).join(NAME),
+            private: true,
+        }
+    }
+}
+
 impl Place {
     fn spots(&self, uid: u32) -> Vec<Spot> {
         match self {
@@ -63,10 +75,7 @@ impl Place {
                     path: Path::new(DIRECTORY).join(NAME),
                     private: false,
                 },
-                Spot {
-                    path: tmp.join(format!("podinit-{uid}")).join(NAME),
-                    private: true,
-                },
+                Spot::of(tmp, uid),
             ],
         }
     }
@@ -270,7 +279,41 @@ pub fn reach(place: &Place, uid: u32, limit: Duration) -> Result<UnixStream, Unr
             Err(error) => errors.push(error),
         }
     }
+    if let (Place::Search { tmp }, 0) = (place, uid)
+        && let Some(owner) = other_owner(tmp)
+    {
+        // As its owner would do it, with the same distrust.
+        match connect_to(&Spot::of(tmp, owner), false, owner, limit) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => errors.push(error),
+        }
+    }
     Err(Unreachable(errors))
+}
+
+/// Whose podinit root may mean when it has none itself: that of process 1, else that of the only user who has a directory
+/// for one. Of two, one may have been made to be found.
+#[expect(clippy::disallowed_methods, reason = "the edge looks at files")]
+fn other_owner(tmp: &Path) -> Option<u32> {
+    let mut owners: Vec<u32> = Vec::new();
+    for entry in std::fs::read_dir(tmp).ok()?.flatten() {
+        let name = entry.file_name();
+        let uid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let Some(uid) = uid.and_then(|uid| uid.parse::<u32>().ok()) else {
+            continue;
+        };
+        // Not a link: this does not follow any.
+        let is_his = (entry.metadata()).is_ok_and(|found| found.is_dir() && found.uid() == uid);
+        if is_his && uid != 0 {
+            owners.push(uid);
+        }
+    }
+    let of_process_1 = std::fs::metadata("/proc/1").map(|found| found.uid());
+    let of_process_1 = of_process_1.ok().filter(|uid| owners.contains(uid));
+    of_process_1.or(match owners[..] {
+        [only] => Some(only),
+        _ => None,
+    })
 }
 
 /// No podinit answers, and where one was looked for.

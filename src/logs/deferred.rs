@@ -43,6 +43,11 @@ impl Logs for Deferred {
         self.hand_over(Command::Record((self.0.clock)(), record));
     }
 
+    /// Not put off: children wait.
+    fn stop_blocking(&self) {
+        self.0.stop_blocking();
+    }
+
     fn flush(&self) {
         self.0.inbox.wake_for_what_waits();
     }

@@ -39,6 +39,13 @@ const SOURCES: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SourceId(usize);
 
+impl SourceId {
+    /// Counts instances, whose two sources come one after the other, behind ours.
+    fn instance(self) -> usize {
+        self.0.saturating_sub(1) / 2
+    }
+}
+
 /// Where our own records go.
 const OURS: SourceId = SourceId(0);
 
@@ -149,7 +156,7 @@ impl Store {
         if self.lossy {
             source.policy = Backpressure::DropOldest;
         }
-        source.face = Face::new(label, source.stream, rule, id.0 / 2);
+        source.face = Face::new(label, source.stream, rule, id.instance());
     }
 
     /// A pipe that filled the source is gone.
@@ -284,7 +291,7 @@ impl Store {
                 label: Some(Arc::clone(label)),
                 stream,
                 policy: rule.on_backpressure,
-                face: Face::new(label, stream, rule, id.0 / 2),
+                face: Face::new(label, stream, rule, id.instance()),
                 ring: Ring::default(),
                 queued: false,
                 pipes: 0,

@@ -232,9 +232,10 @@ pub struct Directory {
     #[schemars(length(min = 1, max = 4096))]
     pub path: String,
 
-    /// Permission bits as an octal string of three or four digits, such as "0775". Default "0755".
-    #[serde(default = "defaults::directory_mode")]
-    pub mode: Mode,
+    /// Permission bits as an octal string of three or four digits, such as "0775". By default 0755 for a directory that
+    /// is made, and as it is for one that is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
 
     /// The owner, a number or a name; set only when podinit runs as root. By default the owner is left alone.
     #[serde(skip_serializing_if = "Option::is_none")]

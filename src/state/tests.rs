@@ -35,13 +35,13 @@ fn what_was_written_is_there_when_it_is_dropped() {
     let mut state = State::new(top.clone(), note);
     assert!(!top.exists(), "nothing is made before the first file");
     state.write("draining".to_owned(), String::new());
-    for number in 0..2000 {
+    for number in 0..300 {
         state.write(format!("deadline/web-{number}"), "1".to_owned());
     }
     state.write("deadline/web-0".to_owned(), "2\n".to_owned());
     drop(state);
     assert_eq!(names(&top), ["deadline", "draining"]);
-    assert_eq!(names(&top.join("deadline")).len(), 2000);
+    assert_eq!(names(&top.join("deadline")).len(), 300);
     let first = top.join("deadline/web-0");
     assert_eq!(std::fs::read_to_string(&first).unwrap(), "2\n");
     assert_eq!(mode_of(&first), 0o644);
@@ -59,6 +59,8 @@ fn where_nothing_can_be_written_one_note_says_so() {
     drop(state);
     let told: Vec<Record> = records.try_iter().collect();
     assert_eq!(told.len(), 1, "{told:?}");
+    // Nothing is wrong with a read-only root file system.
+    assert_eq!(told[0].level, Level::Info);
     assert!(
         told[0]
             .message

@@ -31,6 +31,9 @@ pub struct DirectoryError {
     pub source: io::Error,
 }
 
+/// The mode of a directory that is made without one being asked for, whatever the umask.
+const MODE: u32 = 0o755;
+
 /// Makes a directory, sets its mode if one is asked for, and as root its owner, where these differ. What it has to make
 /// above it gets the same owner, else nobody but root could use it. A read-only file system is left as it is, with a
 /// note.
@@ -62,9 +65,10 @@ fn make_all(
         .ancestors()
         .take_while(|above| !above.is_dir())
         .collect();
+    let mut is_new = false;
     while let Some(next) = missing.pop() {
         match std::fs::create_dir(next) {
-            Ok(()) if next == path => {}
+            Ok(()) if next == path => is_new = true,
             Ok(()) => own(&open(next)?, next, directory, is_root)?,
             // Somebody else was faster; whatever it is, it is looked at below.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && next.is_dir() => {}
@@ -86,7 +90,9 @@ fn make_all(
         // The owner first: changing it clears bits of the mode.
         own(&open(path)?, path, directory, is_root)?;
     }
-    match directory.mode.map(|mode| mode & 0o7777) {
+    // What was there may be 0700 or 1777 for a reason: it keeps its mode unless another one is written.
+    let mode = directory.mode.or(is_new.then_some(MODE));
+    match mode.map(|mode| mode & 0o7777) {
         Some(mode) if mode != mode_bits(&found) || is_root => {
             set_mode(path, mode, &found, is_root, notes)
         }
@@ -189,6 +195,19 @@ mod tests {
         assert_eq!(mode_of(&path), 0o2777);
         assert_eq!(make(&wanted(&path, Some(0o700))).unwrap(), []);
         assert_eq!(mode_of(&path), 0o700);
+    }
+
+    #[test]
+    fn without_a_mode_it_is_made_0755_and_left_as_it_is_when_it_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        assert_eq!(make(&wanted(&path, None)).unwrap(), []);
+        assert_eq!(mode_of(&path), 0o755);
+        for mode in [0o700, 0o1777] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(make(&wanted(&path, None)).unwrap(), []);
+            assert_eq!(mode_of(&path), mode);
+        }
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub struct Host {
     pub groups: Vec<u32>,
     /// What it may do.
     pub capabilities: Capabilities,
+    /// Its user namespace is not the first one, in which alone some capabilities count.
+    pub in_user_namespace: bool,
+    /// The highest limit of open files that the kernel takes.
+    pub nr_open: Option<u64>,
     /// stdin is a terminal.
     pub stdin_is_terminal: bool,
     /// stdout is a terminal.
@@ -43,17 +47,26 @@ pub struct Capabilities {
 impl Host {
     /// Reads them.
     pub fn read() -> Host {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let status = read("/proc/self/status");
         Host {
             uid: geteuid().as_raw(),
             gid: getegid().as_raw(),
             groups: own_groups(),
             capabilities: Capabilities::parse(&status),
+            in_user_namespace: !maps_all(&read("/proc/self/uid_map")),
+            nr_open: read("/proc/sys/fs/nr_open").trim().parse().ok(),
             stdin_is_terminal: std::io::stdin().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
             is_pid1: std::process::id() == 1,
         }
     }
+}
+
+/// The text of `/proc/PID/uid_map` has every id as itself, as in the first user namespace; also without such a file, as
+/// then the kernel has no others.
+fn maps_all(map: &str) -> bool {
+    map.is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// A name that nobody else has: from the kernel, else from the clock.
@@ -122,9 +135,24 @@ mod tests {
     }
 
     #[test]
+    fn a_user_namespace_shows_in_its_map() {
+        assert!(maps_all("         0          0 4294967295\n"));
+        assert!(maps_all(""));
+        for map in [
+            "         0       1000          1\n",
+            "         0          0      65536\n",
+            "         0          0 4294967294\n",
+            "         0     100000      65536\n     65536          0          1\n",
+        ] {
+            assert!(!maps_all(map), "{map}");
+        }
+    }
+
+    #[test]
     fn we_are_somebody() {
         let host = Host::read();
         assert_eq!(host.uid, geteuid().as_raw());
         assert!(!host.is_pid1);
+        assert!(host.nr_open.is_some_and(|most| most >= 1024));
     }
 }

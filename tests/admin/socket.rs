@@ -53,11 +53,18 @@ fn one_of_the_dead_is_replaced_and_one_of_the_living_is_not() {
 
 #[test]
 fn one_that_was_asked_for_and_cannot_be_had_is_a_start_error() {
-    let finished = Start::spec(WEB)
+    let start = Start::spec(WEB);
+    std::fs::write(start.dir().join("message"), "").unwrap();
+    let finished = start
+        .arg("--termination-log")
+        .arg("message")
         .env("PODINIT_SOCKET", "/proc/podinit/x.sock")
         .run();
     assert_eq!(finished.code, 70, "{}", finished.story());
     let told = one_line(&finished.stderr);
+    let message = std::fs::read_to_string(finished.dir().join("message")).unwrap();
+    let reason = told.strip_prefix("podinit: ").unwrap();
+    assert_eq!(message, format!("exit code 70: {reason}\n"));
     assert!(
         told.starts_with("podinit: failed to make directory `/proc/podinit`: "),
         "{told}"
@@ -83,6 +90,32 @@ fn without_run_podinit_it_is_in_a_directory_of_its_own_under_tmp() {
     let (output, _) = prestop(&NOBODY, &[("TMPDIR", &tmp)]);
     assert!(output.status.success(), "{output:?}");
     podinit.stop();
+}
+
+/// `kubectl exec` as root into a container whose podinit is somebody else.
+#[test]
+fn root_finds_the_podinit_of_the_only_other_user() {
+    let start = Start::spec(WEB).under(&NOBODY);
+    let tmp = start.dir().to_str().unwrap().to_owned();
+    let podinit = start
+        .env_remove("PODINIT_SOCKET")
+        .env("TMPDIR", &tmp)
+        .mode(As::PlainChild)
+        .start();
+    podinit.wait_started("web-0");
+    // Made by somebody else than its name says.
+    std::fs::create_dir(podinit.path("podinit-54331")).unwrap();
+    // Of two, one may have been made to be found.
+    let other = podinit.path("podinit-54330");
+    std::fs::create_dir(&other).unwrap();
+    std::os::unix::fs::chown(&other, Some(54330), None).unwrap();
+    let (output, _) = prestop(&[], &[("TMPDIR", &tmp)]);
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    std::fs::remove_dir(&other).unwrap();
+    let (output, _) = prestop(&[], &[("TMPDIR", &tmp)]);
+    assert!(output.status.success(), "{output:?}");
+    let finished = podinit.finish(SOON);
+    assert_eq!(finished.code, 0, "{}", finished.story());
 }
 
 #[test]

@@ -33,6 +33,28 @@ fn a_state_directory_is_not_made_before_there_is_something_to_say() {
     assert_eq!(podinit.stop().code, 0);
 }
 
+/// podinit itself works in `/`, the processes where it was started: it is one directory for both.
+#[test]
+fn a_relative_state_directory_is_below_the_one_podinit_was_started_in() {
+    let spec = "
+  processes:
+    - name: web
+      command: [sh, -c, 'trap \"exit 0\" TERM; echo $PODINIT_DEADLINE_FILE; while :; do sleep 0.05; done']";
+    let start = Start::spec(spec).env("PODINIT_STATE_DIR", "here");
+    let state = start.dir().join("here");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("draining"), "").unwrap();
+    let podinit = start.start();
+    let file = state.join("deadline/web-0");
+    podinit.wait_for("the name of its file", |line| {
+        line.get("message") == file.to_str().unwrap()
+    });
+    assert!(!state.join("draining").exists(), "of an earlier container");
+    let finished = podinit.stop();
+    assert_eq!(finished.code, 0, "{}", finished.story());
+    assert!(state.join("draining").exists() && file.exists());
+}
+
 /// Whoever runs as somebody else in the pod can look: nginx's workers, a process with a user of its own.
 #[test]
 fn from_t0_on_there_are_files_that_anybody_can_read() {

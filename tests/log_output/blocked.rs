@@ -108,6 +108,26 @@ fn a_stop_that_has_to_kill_is_124_while_nobody_reads() {
     stop_while_nobody_reads(deaf, 124);
 }
 
+/// After the last deadline nobody waits for our output any more: there is too little time.
+#[test]
+fn a_hook_after_the_last_deadline_waits_for_nobody_who_reads() {
+    let deaf = "command: [sh, -c, 'trap \"\" TERM; touch up; while :; do sleep .1; done']";
+    let (running, _reader) = blocked(
+        As::Pid1,
+        &format!(
+            "
+  terminationGracePeriodSeconds: 8
+  hooks: {{postStop: [{{name: x, exec: {{command: [sh, -c, 'seq 200000; touch done']}}, timeoutSeconds: 10}}]}}
+  processes: [{{name: deaf, {deaf}}}]"
+        ),
+    );
+    wait_file(&running, "up");
+    running.signal(libc::SIGTERM);
+    let ended = running.finish(SOON);
+    assert_eq!(ended.code, 124, "{}", ended.story());
+    assert!(ended.path("done").exists(), "{}", ended.story());
+}
+
 #[test]
 fn with_block_a_child_waits_and_not_one_of_its_lines_is_lost() {
     let (running, reader) = blocked(

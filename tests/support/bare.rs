@@ -108,10 +108,11 @@ impl Bare {
 
     /// Starts it.
     pub fn start(mut self) -> Running {
-        // What a shell starts in the background ignores these, and so would the child of a child.
+        // What started the tests may ignore some, and so would the child of a child: a shell INT and QUIT of what it starts
+        // in the background, Python PIPE and XFSZ of everything.
         let reset = || {
-            for number in [libc::SIGINT, libc::SIGQUIT] {
-                // SAFETY: only says what a signal does; it is async-signal-safe.
+            for number in 1..=libc::SIGRTMAX() {
+                // SAFETY: only says what a signal does, and fails for KILL and STOP; it is async-signal-safe.
                 unsafe { libc::signal(number, libc::SIG_DFL) };
             }
             Ok(())

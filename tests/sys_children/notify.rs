@@ -21,6 +21,7 @@ use crate::spawning::public_stub;
 pub(crate) const ALL: &[Scenario] = &[
     ("a_message_of_a_run_is_told", told),
     ("as_pid_1_messages_are_told", || as_pid1(told)),
+    ("to_listen_again_changes_nothing", again),
     ("a_message_of_who_died_at_once_is_told", died),
     ("a_message_of_a_job_on_a_terminal_is_told", job),
     ("messages_of_strangers_are_dropped", strangers),
@@ -110,6 +111,16 @@ fn told() {
             end(&mut kit, run).await;
         }
         assert_eq!(kit.table.notify_dropped(), 0);
+    });
+}
+
+fn again() {
+    with_table(async |mut kit| {
+        let name = listening(&mut kit);
+        let run = kit.spawn(&stub(&["--notify", &name, "READY=1", "--forever"]));
+        assert_eq!(listening(&mut kit), name);
+        assert_eq!(notified(&mut kit, run).await, "READY=1");
+        end(&mut kit, run).await;
     });
 }
 
@@ -210,8 +221,11 @@ fn strangers() {
         end(&mut kit, run).await;
 
         // The name can be changed, and what is taken is refused.
-        assert!(kit.table.listen_notify(&name).is_err());
         let other = format!("{name}/other");
+        let address = SocketAddr::from_abstract_name(other.as_bytes()).unwrap();
+        let taken = UnixDatagram::bind_addr(&address).unwrap();
+        assert!(kit.table.listen_notify(&other).is_err());
+        drop(taken);
         kit.table.listen_notify(&other).unwrap();
         kit.table.listen_notify(&name).unwrap();
         let run = kit.spawn(&stub(&["--notify", &name, "READY=1"]));

@@ -30,6 +30,11 @@ pub struct HostView {
     pub groups: Vec<u32>,
     /// What podinit may do.
     pub can: Capabilities,
+    /// podinit is in a user namespace of its own. What the kernel asks the first one for (hard limits, nice value, OOM
+    /// score), it refuses there whatever the capabilities.
+    pub in_user_namespace: bool,
+    /// No limit of open files is over this one, whatever the capabilities; `None`: not known.
+    pub nr_open: Option<u64>,
     /// `/etc/passwd` ([`parse_passwd`]); empty when there is none.
     pub passwd: Vec<PasswdEntry>,
     /// `/etc/group` ([`parse_group`]); empty when there is none.

@@ -158,7 +158,7 @@ impl<'a> Resolver<'a> {
             }
             all.push(Directory {
                 path: absolute.unwrap_or_default(),
-                mode: Some(directory.mode.bits().into()),
+                mode: directory.mode.map(|mode| mode.bits().into()),
                 uid: directory
                     .owner
                     .as_ref()

@@ -26,6 +26,8 @@ mod stop;
 mod tests;
 mod view;
 
+use stop::cut_by;
+
 /// A process is called stuck when KILL did not end it in this time.
 pub const STUCK_AFTER: Duration = Duration::from_secs(2);
 
@@ -323,7 +325,7 @@ impl Machine {
                 self.withdraw_claim(cx);
                 self.phase = Phase::Stopped;
             }
-            Reaction::CutHook => self.cut_hook(me, cx),
+            Reaction::CutHook => self.cut_hook(cut_by(self.asked()), me, cx),
             Reaction::Spawn => self.spawn(me, cx),
             Reaction::FailRun => self.fail_run(RunEnd::PreStartFailed, me, cx),
             Reaction::BeginStop => self.begin_stop(self.asked(), me, cx),

@@ -4,7 +4,7 @@
 //! Nothing here is a list of steps to go through: each instance knows whether its run is of what is now written, and
 //! whatever happens next (a crash, another change, a stop) finds that out anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{Stage, System, Unit};
 use crate::domain::effect::Effect;
 use crate::domain::event::Refusal;
 use crate::domain::fact::Fact;
-use crate::domain::id::{InstanceId, ProcessId};
+use crate::domain::id::{InstanceId, Label, ProcessId};
 use crate::domain::plan::diff::Diff;
 use crate::domain::plan::merge::merge;
 use crate::domain::plan::{Instance, Kind, ObjectVersion, Plan, Process, RestartPolicy};
@@ -251,7 +251,18 @@ impl System {
         self.changes.is_proven = false;
         self.changes.proven_at = Mono::NEVER;
         self.follow(&current, diff, &news, now);
+        self.forgive();
         self.arm_change(now);
+    }
+
+    /// What was mended, or is not wanted any more, has not failed for the end of the set.
+    fn forgive(&mut self) {
+        let Some(plan) = &self.plan else {
+            return;
+        };
+        let failed = self.units.iter().filter(|unit| unit.summary.failed);
+        let failed: HashSet<&Label> = failed.map(|unit| &*plan.instance(unit.id).label).collect();
+        self.verdict.keep_failures(|label| failed.contains(label));
     }
 
     /// Puts a plan in the place of `current` and moves every instance to its place there. Says for each one where it was.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::System;
 use super::context::{Context, Owner, Timer};
-use crate::domain::hook::{Answer, HookRun, Progress};
+use crate::domain::hook::{Answer, Cut, HookRun, Progress};
 use crate::domain::id::RunId;
 use crate::domain::plan::{FailurePolicy, Hook, Plan};
 use crate::domain::shutdown::report::HookReport;
@@ -95,11 +95,12 @@ impl System {
     /// Ends the hook that runs and its list.
     pub(super) fn cut_set_hook(&mut self, now: Now) {
         if let Some(mut hook) = self.set_hook.take() {
-            hook.run.cut(&mut Context {
+            let mut cx = Context {
                 now,
                 owner: Owner::SetHook,
                 shared: &mut self.shared,
-            });
+            };
+            hook.run.cut(Cut::Stop, &mut cx);
             self.note_hook(&hook.run);
         }
         self.rearm_set_hook();

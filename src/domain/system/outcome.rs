@@ -25,13 +25,19 @@ const UNDONE: u8 = 143;
 /// Logs get at least so long at the end, if the grace period has it left.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// What has been decided about the end so far. The first of each kind counts.
+/// And if so little time has passed: the kubelet lets no grace period be shorter than 2 s (`minimumGracePeriodInSeconds`
+/// of its kuberuntime), and one of 0 would leave nothing to write the report in.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// What has been decided about the end so far. The first of each kind counts; of the failures, of those that no change has
+/// mended.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     start_failed: Option<(String, Option<Arc<Label>>)>,
     exit_set: Option<Ending>,
     unavailable: Option<String>,
-    first_failure: Option<Ending>,
+    /// One an instance, in their order.
+    failures: Vec<Ending>,
 }
 
 #[derive(Debug)]
@@ -52,9 +58,8 @@ pub(super) fn code_of(ended: &Ended) -> Option<u8> {
 impl Verdict {
     /// Nothing has failed so far.
     pub(super) fn is_success(&self) -> bool {
-        let failed = self.start_failed.is_some()
-            || self.unavailable.is_some()
-            || self.first_failure.is_some();
+        let failed =
+            self.start_failed.is_some() || self.unavailable.is_some() || !self.failures.is_empty();
         !failed && self.exit_set.as_ref().is_none_or(|ending| ending.code == 0)
     }
 
@@ -96,11 +101,17 @@ impl Verdict {
         spawned: bool,
         reason: String,
     ) {
-        self.first_failure.get_or_insert_with(|| Ending {
+        self.failures.retain(|known| known.label != *label);
+        self.failures.push(Ending {
             label: Arc::clone(label),
             code: failure_code(code, spawned),
             reason,
         });
+    }
+
+    /// Only these failures decide anything any more.
+    pub(super) fn keep_failures(&mut self, of: impl Fn(&Label) -> bool) {
+        self.failures.retain(|known| of(&known.label));
     }
 }
 
@@ -121,7 +132,8 @@ impl System {
         // What is logged is written out until we must be done; and for a moment longer, out of the tail, when the end
         // took all there was.
         let until = self.stop.as_ref().map_or(now.mono, |stop| {
-            let least = (now.mono + LAST_WORDS).min(stop.deadlines.end);
+            let end = stop.deadlines.end.max(stop.deadlines.t0 + SHORTEST);
+            let least = (now.mono + LAST_WORDS).min(end);
             stop.deadlines.finish_by.max(least)
         });
         let (code, reason, about) = self.code();
@@ -157,7 +169,7 @@ impl System {
             Cause::Done | Cause::ExitSet(_) | Cause::StartFailed(_) => None,
         });
         let Some(why) = requested else {
-            return match &self.verdict.first_failure {
+            return match self.verdict.failures.first() {
                 Some(first) => (
                     first.code,
                     first.reason.clone(),

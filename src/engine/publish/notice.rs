@@ -3,6 +3,7 @@
 
 use super::record;
 use crate::domain::fact::Fact;
+use crate::domain::hook::Cut;
 use crate::domain::time::Human;
 use crate::ports::{Notice, Record};
 
@@ -87,6 +88,11 @@ fn kind(fact: &Fact) -> Option<(bool, &'static str, &'static str)> {
         Fact::HookEnded {
             hook,
             failure: Some(_),
+            ..
+        }
+        | Fact::HookCut {
+            hook,
+            by: Cut::Stop | Cut::Claim,
             ..
         } => match &**hook {
             "postStart" => (WARNING, "FailedPostStartHook", "Starting"),

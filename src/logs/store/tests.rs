@@ -67,6 +67,32 @@ fn lines_are_written_in_the_order_of_the_reads() {
 }
 
 #[test]
+fn both_streams_of_an_instance_have_its_colour() {
+    let mut store = Store::new(LogFormat::Text, true);
+    let text = LogRule {
+        format: LogFormat::Text,
+        ..rule(Backpressure::Block)
+    };
+    for name in ["a", "b", "c"] {
+        let ids = store.open(&label(name), &text);
+        for id in ids {
+            read(&mut store, id, "x\n");
+        }
+        // As they are from the first line on, and after a change.
+        store.relog(&label(name), &text);
+        for id in ids {
+            read(&mut store, id, "x\n");
+        }
+    }
+    let out = written(&mut store);
+    let colours: Vec<&str> = out.lines().map(|line| &line[..5]).collect();
+    for (at, of_one) in colours.chunks(4).enumerate() {
+        assert!(of_one.iter().all(|it| *it == of_one[0]), "{colours:?}");
+        assert!(at == 0 || of_one[0] != colours[at * 4 - 1], "{colours:?}");
+    }
+}
+
+#[test]
 fn a_blocked_source_is_full_and_loses_nothing() {
     let mut store = store();
     let [id, _] = store.open(&label("a"), &rule(Backpressure::Block));

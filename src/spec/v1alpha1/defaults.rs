@@ -1,6 +1,6 @@
 //! The defaults that depend on nothing else, as serde and the schema want them: functions.
 
-use super::super::units::{Decimal, Duration, IntOrPercent, Mode, Quantity, Signal};
+use super::super::units::{Decimal, Duration, IntOrPercent, Quantity, Signal};
 
 pub(super) fn yes() -> bool {
     true
@@ -28,10 +28,6 @@ pub(super) fn quarter() -> IntOrPercent {
 
 pub(super) fn count<const N: u16>() -> IntOrPercent {
     IntOrPercent::Int(N)
-}
-
-pub(super) fn directory_mode() -> Mode {
-    Mode::from_bits(0o755)
 }
 
 pub(super) fn decimal<const THOUSANDTHS: u32>() -> Decimal {

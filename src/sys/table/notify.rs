@@ -17,6 +17,8 @@ const BATCH: u32 = 64;
 /// What is listened to.
 #[derive(Debug)]
 pub(super) struct Notify {
+    /// Its name.
+    name: String,
     socket: NotifySocket,
     /// Messages that may still be read in this turn.
     allowed: u32,
@@ -25,10 +27,15 @@ pub(super) struct Notify {
 }
 
 impl Table {
-    pub(super) fn listen(&mut self, socket: &str) -> std::io::Result<()> {
-        let socket = NotifySocket::bind(socket)?;
+    /// What is listened to already stays: a spec that had no such probe for a while may have one again.
+    pub(super) fn listen(&mut self, name: &str) -> std::io::Result<()> {
+        if (self.notify.as_ref()).is_some_and(|notify| notify.name == name) {
+            return Ok(());
+        }
+        let socket = NotifySocket::bind(name)?;
         self.poller.add(socket.as_fd(), Ready::Notify)?;
         let next = Notify {
+            name: name.to_owned(),
             socket,
             allowed: BATCH,
             dropped: self.notify_dropped(),

@@ -8,6 +8,11 @@ use crate::spec::v1alpha1::{self as spec, Command, Rlimits};
 
 /// `RLIMIT_NICE`: 20 less the lowest nice value.
 const RLIMIT_NICE: u32 = 13;
+/// `RLIMIT_NOFILE`.
+const RLIMIT_NOFILE: u32 = 7;
+
+/// What to do about what only the first user namespace could give.
+const OUTSIDE: &str = "podinit is in a user namespace, where that capability does not count: leave it out, or run the container in the host's (hostUsers, no rootless mode)";
 
 /// The limits that are given: their names in the spec and their Linux numbers (x86-64 and aarch64 agree).
 pub(in super::super) fn given(rlimits: &Rlimits) -> Vec<(&'static str, u32, spec::Rlimit)> {
@@ -41,16 +46,24 @@ pub(super) fn rlimits(
     for (name, resource, limit) in given(rlimits) {
         let path = path.key("rlimits").key(name);
         let own = host.rlimits.iter().find(|own| own.resource == resource);
-        let own_hard = own.map_or(u64::MAX, |own| raw(own.hard));
+        // The kernel takes no more, from nobody; ours may be from before that was lowered.
+        let most = host.nr_open.filter(|_| resource == RLIMIT_NOFILE);
+        let most = most.unwrap_or(u64::MAX);
+        let own_hard = own.map_or(u64::MAX, |own| raw(own.hard)).min(most);
         let hard = limit.hard.map_or(own_hard, number);
         let soft = match limit.soft {
             Some(soft) => number(soft),
             None => own.map_or(hard, |own| raw(own.soft)).min(hard),
         };
-        if hard > own_hard && !host.can.sys_resource {
-            problems.push(too_high(path.key("hard"), hard, own_hard));
+        let may_raise = host.can.sys_resource && !host.in_user_namespace;
+        if hard > most {
+            problems.push(too_many(path.key("hard"), hard, most));
+        } else if hard > own_hard && !may_raise {
+            problems.push(too_high(path.key("hard"), (hard, own_hard), host));
+        } else if soft > most && limit.hard.is_none() {
+            problems.push(too_many(path.key("soft"), soft, most));
         } else if soft > hard && limit.hard.is_none() {
-            problems.push(too_high(path.key("soft"), soft, own_hard));
+            problems.push(too_high(path.key("soft"), (soft, own_hard), host));
         }
         all.push(Rlimit {
             resource,
@@ -61,7 +74,21 @@ pub(super) fn rlimits(
     all
 }
 
-fn too_high(path: FieldPath, wanted: u64, own: u64) -> Problem {
+fn too_many(path: FieldPath, wanted: u64, most: u64) -> Problem {
+    let message = format!(
+        "{} is over {most}, the most open files that the kernel allows a process (/proc/sys/fs/nr_open)",
+        number_text(wanted)
+    );
+    let help = format!("write {most} or less, or raise the node's fs.nr_open");
+    Problem::error(path, message).help(help)
+}
+
+fn too_high(path: FieldPath, (wanted, own): (u64, u64), host: &HostView) -> Problem {
+    let help = if host.in_user_namespace {
+        "raise the container's limit: podinit is in a user namespace, where no capability gives more"
+    } else {
+        "raise the container's limit, or give the container the capability SYS_RESOURCE and write the hard limit too"
+    };
     Problem::error(
         path,
         format!(
@@ -70,7 +97,7 @@ fn too_high(path: FieldPath, wanted: u64, own: u64) -> Problem {
             number_text(own)
         ),
     )
-    .help("raise the container's limit, or give the container the capability SYS_RESOURCE and write the hard limit too")
+    .help(help)
 }
 
 /// Nice value and OOM score: both may be raised by anybody, lowered only with a capability.
@@ -80,27 +107,33 @@ pub(super) fn check_priorities(
     host: &HostView,
     problems: &mut Vec<Problem>,
 ) {
+    let counts = |has: bool| has && !host.in_user_namespace;
+    let outside = |has: bool| (has && host.in_user_namespace).then(|| OUTSIDE.to_owned());
     let allowed = host.rlimits.iter().find(|own| own.resource == RLIMIT_NICE);
     let lowest = allowed.map_or(20, |own| {
         20_i64.saturating_sub_unsigned(raw(own.soft).min(40))
     });
     match command.nice {
-        Some(nice) if nice < host.nice && i64::from(nice) < lowest && !host.can.sys_nice => {
+        Some(nice)
+            if nice < host.nice && i64::from(nice) < lowest && !counts(host.can.sys_nice) =>
+        {
             let message = format!(
                 "{nice} is below podinit's own nice value of {}, which needs the capability SYS_NICE",
                 host.nice
             );
-            problems.push(Problem::error(path.key("nice"), message));
+            let help = outside(host.can.sys_nice);
+            problems.push(Problem::error(path.key("nice"), message).maybe_help(help));
         }
         _ => {}
     }
     match command.oom_score_adj {
-        Some(score) if score < host.oom_score_adj && !host.can.sys_resource => {
+        Some(score) if score < host.oom_score_adj && !counts(host.can.sys_resource) => {
             let message = format!(
                 "{score} is below podinit's own value of {}, which needs the capability SYS_RESOURCE",
                 host.oom_score_adj
             );
-            problems.push(Problem::error(path.key("oomScoreAdj"), message));
+            let help = outside(host.can.sys_resource);
+            problems.push(Problem::error(path.key("oomScoreAdj"), message).maybe_help(help));
         }
         _ => {}
     }

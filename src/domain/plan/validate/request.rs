@@ -1,5 +1,7 @@
 //! What hooks and probes ask of a server: hosts, ports, requests that say one thing only.
 
+use core::net::Ipv6Addr;
+
 use crate::spec::problem::{FieldPath, Problem};
 use crate::spec::v1alpha1::HttpGetAction;
 
@@ -59,12 +61,27 @@ pub(super) fn check_port(
 pub(super) fn check_host(host: Option<&str>, path: &FieldPath, problems: &mut Vec<Problem>) {
     if host.is_some_and(|host| !is_host(host)) {
         let message = "expected a host name or an IP address";
-        problems.push(Problem::error(path.key("host"), message));
+        let with_port = host.is_some_and(|host| host.contains(':'));
+        let help = with_port.then(|| "write the port into `port`".to_owned());
+        problems.push(Problem::error(path.key("host"), message).maybe_help(help));
     }
 }
 
-/// A name or an address, IPv6 with or without brackets.
+/// A name or an address, IPv6 with or without brackets. Only that has colons: `localhost:8080` is a host with a port.
 pub(super) fn is_host(host: &str) -> bool {
-    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]%".contains(&byte);
-    !host.is_empty() && host.bytes().all(in_host)
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let is_name = |text: &str| !text.is_empty() && text.bytes().all(in_host);
+    if !host.contains([':', '[', ']', '%']) {
+        return is_name(host);
+    }
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let address = bare.unwrap_or(host);
+    // fe80::1%eth0: an address of a link, and which one.
+    let (address, is_zone) = match address.split_once('%') {
+        Some((address, zone)) => (address, is_name(zone)),
+        None => (address, true),
+    };
+    is_zone && address.parse::<Ipv6Addr>().is_ok()
 }

@@ -442,6 +442,17 @@ const PROBES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "readinessProbe: {httpGet: {port: 1, host: 'localhost:8080'}}, livenessProbe: {tcpSocket: {port: 1, host: '[::1'}}",
+        &[
+            "livenessProbe.tcpSocket.host: expected a host name or an IP address\n  help: write the port into `port`",
+            "readinessProbe.httpGet.host: expected a host name or an IP address\n  help: write the port into `port`",
+        ],
+    ),
+    (
+        "readinessProbe: {httpGet: {port: 1, host: '[fe80::1%eth0]'}}, livenessProbe: {tcpSocket: {port: 1, host: '::ffff:127.0.0.1'}}",
+        &[],
+    ),
+    (
         "readinessProbe: {httpGet: {port: 1, path: '/a b', host: 'a/b', httpHeaders: [{name: 'a b', value: ok}, {name: ok, value: \"a\\nb\"}]}}, livenessProbe: {tcpSocket: {port: 1, host: 'a b'}}",
         &[
             "livenessProbe.tcpSocket.host: expected a host name or an IP address",

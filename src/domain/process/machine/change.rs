@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Machine, Me, Update};
 use crate::domain::effect::Effect;
+use crate::domain::hook::Cut;
 use crate::domain::plan::LogRule;
 use crate::domain::process::phase::{Phase, PhaseKind, Stimulus, StopReason};
 use crate::domain::process::restart::History;
@@ -130,7 +131,7 @@ impl Machine {
 
     pub(super) fn begin_again(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
         if let Some(hook) = self.hook_mut() {
-            hook.cut(cx);
+            hook.cut(Cut::Change, cx);
         }
         self.renew(me, cx);
     }

@@ -7,6 +7,7 @@ use super::{Machine, Me};
 use crate::domain::claim::{News, Refusal, Term};
 use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
+use crate::domain::hook::Cut;
 use crate::domain::id::RunId;
 use crate::domain::plan::Once;
 use crate::domain::process::phase::{Phase, PhaseKind, RunEnd, Stimulus, StopReason};
@@ -129,7 +130,7 @@ impl Machine {
         match self.phase.kind() {
             PhaseKind::PreStart => {
                 if let Some(hook) = self.hook_mut() {
-                    hook.cut(cx);
+                    hook.cut(Cut::Claim, cx);
                 }
                 self.fail_run(RunEnd::PreStartFailed, me, cx);
             }
@@ -146,7 +147,7 @@ impl Machine {
                 self.kill_run(false, me, cx);
             }
             PhaseKind::Clearing => self.kill_rest(false, me, cx),
-            PhaseKind::PostStop => self.cut_hook(me, cx),
+            PhaseKind::PostStop => self.cut_hook(Cut::Claim, me, cx),
             _ => self.kill_run(false, me, cx),
         }
     }

@@ -7,6 +7,7 @@ use super::{Machine, Me, STUCK_AFTER, begin_hook};
 use crate::domain::effect::Effect;
 use crate::domain::exit::{Exit, Usage};
 use crate::domain::fact::Fact;
+use crate::domain::hook::Cut;
 use crate::domain::id::RunId;
 use crate::domain::plan::{RestartPolicy, SignalTarget};
 use crate::domain::process::phase::{Ended, Phase, RunEnd, StopReason};
@@ -42,13 +43,13 @@ impl Machine {
                 ..
             } => {
                 if let Some(hook) = post_start {
-                    hook.cut(cx);
+                    hook.cut(Cut::ProcessEnded, cx);
                 }
                 health.cut(cx);
                 (*live, None, false, false)
             }
             Phase::PreStop { live, hook, why } => {
-                hook.cut(cx);
+                hook.cut(Cut::ProcessEnded, cx);
                 (*live, Some(*why), false, false)
             }
             Phase::Signalled { live, why, .. } => (*live, Some(*why), true, false),
@@ -152,9 +153,9 @@ impl Machine {
         }
     }
 
-    pub(super) fn cut_hook(&mut self, me: Me<'_>, cx: &mut Context<'_>) {
+    pub(super) fn cut_hook(&mut self, by: Cut, me: Me<'_>, cx: &mut Context<'_>) {
         if let Some(hook) = self.hook_mut() {
-            hook.cut(cx);
+            hook.cut(by, cx);
         }
         if let Phase::PostStop { ended, .. } = &self.phase {
             let ended = *ended;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{FINISH_RESERVE, Limits, Machine, Me, STUCK_AFTER, begin_hook, finishes};
 use crate::domain::effect::Effect;
 use crate::domain::fact::Fact;
+use crate::domain::hook::Cut;
 use crate::domain::id::RunId;
 use crate::domain::plan::{ProbeKind, SignalTarget, StopRule};
 use crate::domain::process::phase::{Live, Phase, StopReason};
@@ -38,7 +39,7 @@ impl Machine {
             }
         }
         if let Some(hook) = post_start {
-            hook.cut(cx);
+            hook.cut(cut_by(why), cx);
         }
         health.cut(cx);
         let live = *live;
@@ -123,7 +124,7 @@ impl Machine {
         if let Phase::PreStop { live, hook, why } = &mut self.phase
             && !limits.hooks
         {
-            hook.cut(cx);
+            hook.cut(Cut::Stop, cx);
             let (live, why) = (*live, *why);
             return self.signal_stop(live, why, me, cx);
         }
@@ -152,6 +153,8 @@ impl Machine {
 
     pub(super) fn kill_run(&mut self, by_set: bool, me: Me<'_>, cx: &mut Context<'_>) {
         let now = cx.now.mono;
+        // Nobody else comes for a hook.
+        let cut = if by_set { Cut::Stop } else { Cut::Claim };
         let (live, why, by_deadline) = match &mut self.phase {
             Phase::Spawning { run } => {
                 let live = Live {
@@ -171,14 +174,14 @@ impl Machine {
                 ..
             } => {
                 if let Some(hook) = post_start {
-                    hook.cut(cx);
+                    hook.cut(cut, cx);
                 }
                 health.cut(cx);
                 ask(live.run, me, cx);
                 (*live, StopReason::Requested, by_set)
             }
             Phase::PreStop { live, hook, why } => {
-                hook.cut(cx);
+                hook.cut(cut, cx);
                 ask(live.run, me, cx);
                 (*live, *why, by_set)
             }
@@ -272,6 +275,18 @@ impl Machine {
         cx.fact(Fact::Stuck {
             label: Arc::clone(&me.instance.label),
         });
+    }
+}
+
+/// What a stop for this reason means for a hook beside the run.
+pub(super) fn cut_by(why: StopReason) -> Cut {
+    match why {
+        StopReason::Changed => Cut::Change,
+        StopReason::ClaimLost => Cut::Claim,
+        StopReason::Requested
+        | StopReason::ActiveDeadline
+        | StopReason::PostStartFailed
+        | StopReason::Unhealthy(_) => Cut::Stop,
     }
 }
 

@@ -127,6 +127,7 @@ impl System {
                 stop.step = Step::Processes;
             }
         }
+        self.shared.outbox.effects.push(Effect::DropLogs);
         self.cut_set_hook(now);
         self.release_all(now);
         for at in 0..self.units.len() as u32 {

@@ -297,6 +297,27 @@ fn what_failed_for_good_is_healed_with_its_dependents() {
 }
 
 #[test]
+fn a_failure_that_was_mended_or_removed_does_not_decide_the_exit_code() {
+    let task = || service("task").never();
+    let other = || service("other").never();
+    for (what, changed, then, code) in [
+        ("mended", vec![task().runs("v2"), other()], 0, 0),
+        ("not mended", vec![task().runs("v2"), other()], 9, 9),
+        ("removed", vec![other()], 0, 0),
+        ("left alone", vec![task(), other().grace(9.0)], 0, 7),
+    ] {
+        let mut world = set(vec![task(), other()])
+            .world()
+            .child("task", dies(1.0, 7))
+            .child("other", dies(40.0, 0));
+        world.run_until(10.0);
+        let mut world = world.child("task", dies(1.0, then));
+        world.change(20.0, &set(changed));
+        assert_eq!(world.code(), code, "{what}: {}", world.trace);
+    }
+}
+
+#[test]
 fn a_change_during_the_start_waits_for_its_end() {
     let old = set(vec![init("migrate"), service("web")]);
     let mut world = old.world().child("migrate", dies(5.0, 0));

@@ -123,7 +123,7 @@ fn its_pre_start_hook_is_part_of_it() {
     expect![[r#"
         000.000 claim shop-migrate
         000.000 spawn hook-warm
-        090.000 hook warm of migrate-0: cut by a stop
+        090.000 hook warm of migrate-0: cut with the claim of its process
         090.000 migrate-0 failed: preStart hook failed
         090.000 SIGTERM to hook-warm Session
         090.000 claim shop-migrate ended

@@ -257,6 +257,24 @@ fn what_the_deadline_itself_could_not_kill_is_called_stuck_too() {
     }
 }
 
+/// With nothing left of it, a grace period of 0 would lose the report to whichever thread is faster.
+#[test]
+fn a_grace_period_of_0_leaves_a_moment_for_the_last_words() {
+    let mut world = set(vec![service("web")])
+        .grace(0.0)
+        .world()
+        .child("web", deaf());
+    world.signal(5.0, Signal::TERM);
+    assert_eq!(world.code(), 124);
+    let outcome = world.outcome.as_ref().expect("it ended");
+    let left = outcome.until.since(world.now);
+    assert!(
+        left >= secs(0.1),
+        "{left:?} to write the report in\n{}",
+        world.trace
+    );
+}
+
 fn command() -> Set {
     let mut set = set(vec![service("cmd").never()]).grace(10.0);
     set.plan.mode = Mode::Command;

@@ -71,6 +71,38 @@ fn the_set_s_hooks_come_first_and_the_drain_runs_beside_them() {
 }
 
 #[test]
+fn a_hook_that_is_cut_says_by_what() {
+    let hooks = InstanceHooks {
+        pre_stop: Some(hook("quit", 10.0, FailurePolicy::Continue)),
+        ..InstanceHooks::default()
+    };
+    // It makes its process leave and goes on: that is what it is for.
+    let mut world = set(vec![service("nginx").with_hooks(&hooks)])
+        .world()
+        .child("nginx", super::dies(12.0, 0));
+    world.signal(10.0, Signal::TERM);
+    assert_eq!(world.code(), 0);
+    let said = "012.000 hook quit of nginx-0: ended with its process\n";
+    assert!(world.trace.contains(said), "{}", world.trace);
+
+    let hooks = InstanceHooks {
+        pre_start: Some(hook("warm", 100.0, FailurePolicy::Fail)),
+        ..InstanceHooks::default()
+    };
+    let web = || service("web").with_hooks(&hooks);
+    let mut world = set(vec![web()]).world();
+    world.change(20.0, &set(vec![web().runs("v2")]));
+    world.signal(30.0, Signal::TERM);
+    world.run_until(1e6);
+    for said in [
+        "020.000 hook warm of web-0: cut by a change of the spec\n",
+        "030.000 hook warm of web-0: cut by a stop\n",
+    ] {
+        assert!(world.trace.contains(said), "{}", world.trace);
+    }
+}
+
+#[test]
 fn nobody_to_serve_is_nobody_to_drain() {
     let mut world = set(vec![service("queue").background()]).drain(5.0).world();
     world.signal(10.0, Signal::TERM);

@@ -311,6 +311,7 @@ impl World {
                 let failure = failure.as_deref().unwrap_or("ok");
                 self.say(&format!("hook {hook} of {of}: {failure}"));
             }
+            Fact::HookCut { of, hook, by, .. } => self.say(&format!("hook {hook} of {of}: {by}")),
             Fact::ChangeApplied { what, .. } => self.say(&format!("change: {what}")),
             Fact::ChangeWaits { why, .. } => self.say(&format!("change waits: {why}")),
             Fact::ChangeRefused(refusal) => self.say(&format!("refused: {}", refusal.message)),
@@ -353,6 +354,7 @@ impl World {
             Effect::Request { run, request, .. } => self.answer(run, &request),
             Effect::ListenNotify { .. }
             | Effect::Reload
+            | Effect::DropLogs
             | Effect::TryOut { .. }
             | Effect::Unfollow => {}
             Effect::Claim { run, once } => self.claimed(run, &once),

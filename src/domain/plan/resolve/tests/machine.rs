@@ -115,6 +115,56 @@ fn limits_and_priorities() {
 }
 
 #[test]
+fn capabilities_that_do_not_count() {
+    let mut host = root();
+    host.nr_open = Some(1_048_576);
+    host.rlimits = vec![Rlimit {
+        resource: 7,
+        soft: Some(1024),
+        hard: None,
+    }];
+    // Also where the hard limit is not raised: the kernel refuses it as it is.
+    let plan_of = |fields: &str| plan(&process(&format!("rlimits: {{nofile: {fields}}}")), &host);
+    let limit = |fields: &str| {
+        let rlimit = launch(&plan_of(fields)).rlimits[0];
+        (rlimit.soft, rlimit.hard)
+    };
+    assert_eq!(limit("{soft: 2000}"), (Some(2000), Some(1_048_576)));
+    assert_eq!(
+        limit("{soft: 1048576, hard: 1048576}"),
+        (Some(1_048_576), Some(1_048_576))
+    );
+    let most = "is over 1048576, the most open files that the kernel allows a process (/proc/sys/fs/nr_open)\n  help: write 1048576 or less, or raise the node's fs.nr_open";
+    for (fields, wanted) in [
+        (
+            "{soft: 1, hard: unlimited}",
+            format!("hard: unlimited {most}"),
+        ),
+        ("{soft: 1048577}", format!("soft: 1048577 {most}")),
+    ] {
+        assert_eq!(
+            refused(&process(&format!("rlimits: {{nofile: {fields}}}")), &host),
+            [format!("spec.processes[0].rlimits.nofile.{wanted}")]
+        );
+    }
+
+    host.in_user_namespace = true;
+    host.rlimits[0].hard = Some(4096);
+    let outside = "podinit is in a user namespace, where that capability does not count: leave it out, or run the container in the host's (hostUsers, no rootless mode)";
+    assert_eq!(
+        refused(
+            &process("nice: -1, oomScoreAdj: -1, rlimits: {nofile: {soft: 1, hard: 4097}}"),
+            &host
+        ),
+        [
+            format!("spec.processes[0].nice: -1 is below podinit's own nice value of 0, which needs the capability SYS_NICE\n  help: {outside}"),
+            format!("spec.processes[0].oomScoreAdj: -1 is below podinit's own value of 0, which needs the capability SYS_RESOURCE\n  help: {outside}"),
+            "spec.processes[0].rlimits.nofile.hard: 4097 is over podinit's own hard limit of 4096\n  help: raise the container's limit: podinit is in a user namespace, where no capability gives more".to_owned(),
+        ]
+    );
+}
+
+#[test]
 fn directories() {
     let body = "directories: [{path: storage/a, mode: '0770', owner: www-data, group: media}, {path: /data}, {path: b, owner: nobody, group: 7}]\nprocesses: [{name: p, command: [p]}]";
     let wanted = [
@@ -124,16 +174,16 @@ fn directories() {
     let plan = plan(&body.replace("nobody", "4242"), &root());
     let directory = |path: &str, mode, uid, gid| Directory {
         path: path.to_owned(),
-        mode: Some(mode),
+        mode,
         uid,
         gid,
     };
     assert_eq!(
         plan.directories,
         [
-            directory("/srv/app/storage/a", 0o770, Some(33), Some(44)),
-            directory("/data", 0o755, None, None),
-            directory("/srv/app/b", 0o755, Some(4242), Some(7)),
+            directory("/srv/app/storage/a", Some(0o770), Some(33), Some(44)),
+            directory("/data", None, None, None),
+            directory("/srv/app/b", None, Some(4242), Some(7)),
         ]
     );
 }
