@@ -4,6 +4,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -187,14 +188,15 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
     }
     let mut queue = wiring.notices.1.lock().await;
     let mut events = events::Writer::new(&access, &me, seen.clone(), wiring);
+    let reported = AtomicBool::new(false);
     let work = async {
         tokio::join!(
-            watcher::follow(&access, sender, wiring),
+            watcher::follow(&access, sender, wiring, &reported),
             fleet::turns(&me, seen.clone(), wiring),
             fleet::lead(&access, &me, seen.clone(), wiring),
             pod::follow(&access, &me, wiring),
             pod::natives(&access, &me, wiring),
-            report::keep(&access, &me, seen, wiring),
+            report::keep(&access, &me, seen, wiring, &reported),
             report::proofs(wiring),
             claims.keep(&mut desk),
             async {

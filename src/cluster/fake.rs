@@ -189,8 +189,14 @@ impl Fake {
 
     /// What the pod's podinit knows of specs.
     pub(super) fn spec(&self, change: impl FnOnce(&mut SpecView)) {
-        let changed = |snapshot: &mut Arc<Snapshot>| change(&mut Arc::make_mut(snapshot).spec);
-        self.ends.0.send_modify(changed);
+        self.snapshot(|snapshot| change(&mut snapshot.spec));
+    }
+
+    /// How the set is.
+    pub(super) fn snapshot(&self, change: impl FnOnce(&mut Snapshot)) {
+        self.ends
+            .0
+            .send_modify(|snapshot| change(Arc::make_mut(snapshot)));
     }
 
     /// What the engine was told next.

@@ -23,7 +23,7 @@ use crate::domain::claim::set_lease_name;
 use crate::domain::election::{Config, Field, Timing};
 use crate::domain::event::Event;
 use crate::domain::plan::ObjectVersion;
-use crate::domain::rollout::{MaxUnavailable, Progress, admitted};
+use crate::domain::rollout::{Before, MaxUnavailable, Progress, admitted};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::time::Mono;
 use crate::ports::Level;
@@ -134,6 +134,7 @@ pub(super) async fn lead(
         holds,
         commands: commands.clone(),
         known: None,
+        is_new: true,
         settled_at: Mono::ZERO,
     };
     tokio::join!(contender, leader.work(), tell_ready(wiring, commands));
@@ -169,6 +170,8 @@ struct Leader<'a> {
     holds: watch::Receiver<Held>,
     commands: mpsc::Sender<Command>,
     known: Option<Known>,
+    /// It has not looked since the Lease became its own.
+    is_new: bool,
     /// Until then pods that are in the middle of an older change may not have said so.
     settled_at: Mono,
 }
@@ -215,6 +218,7 @@ impl Leader<'_> {
             let now = (self.wiring.clock)().mono;
             if !self.holds.borrow_and_update().holds(now) {
                 self.known = None;
+                self.is_new = true;
                 if self.holds.changed().await.is_err() {
                     return;
                 }
@@ -298,12 +302,7 @@ impl Leader<'_> {
         };
         let now = (self.wiring.clock)();
         let mut before = status::before(known.status.as_ref(), version.generation);
-        let told = known.status.as_ref().and_then(|told| told.rollout.as_ref());
-        before.settling &= told.is_some() || count.made_anew;
-        if before.settling {
-            self.settled_at = now.mono + SETTLE + BUSY_PER_POD * pods;
-        }
-        before.settling |= now.mono < self.settled_at;
+        before.settling = self.settles(&before, &known, &count, now.mono);
         let admission = count.fleet.admit(&before, max);
         let progress = admission.progress;
         let spec = self.wiring.snapshots.borrow().spec.clone();
@@ -353,6 +352,23 @@ impl Leader<'_> {
             is_told: true,
             ..look
         })
+    }
+
+    /// Whether pods may be in the middle of an older change, and not have said so yet.
+    fn settles(&mut self, before: &Before, known: &Known, count: &Count, now: Mono) -> bool {
+        let rollout = known
+            .status
+            .as_ref()
+            .and_then(|status| status.rollout.as_ref());
+        let mut settles = before.settling && (rollout.is_some() || count.made_anew);
+        // Where the last holder admitted nobody, it waited perhaps, and nobody but it knew for how long.
+        let begun = rollout.is_some_and(|rollout| rollout.generation == known.of.generation);
+        let nobody_yet = begun && before.parts == 0 && before.pods.is_empty() && !before.complete;
+        settles |= std::mem::take(&mut self.is_new) && nobody_yet;
+        if settles {
+            self.settled_at = now + SETTLE + BUSY_PER_POD * count.fleet.pods();
+        }
+        settles || now < self.settled_at
     }
 
     fn sets(&self) -> Api<DynamicObject> {

@@ -3,6 +3,7 @@
 //! Written soon after a transition, never often, never in a queue: what is written is how things are by then. Nobody waits
 //! for it but, shortly, the end of podinit.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use kube::api::{Api, Patch, PatchParams};
@@ -22,6 +23,8 @@ use crate::ports::Level;
 use crate::spec::v1alpha1::{ProcessReport, ProcessReportStatus};
 
 mod status;
+#[cfg(test)]
+mod tests;
 
 /// From a transition to its write: what happens together is written together.
 const SOON: Duration = Duration::from_millis(500);
@@ -35,14 +38,15 @@ const LAST: Duration = Duration::from_millis(400);
 /// Who wrote it, for server-side apply.
 const MANAGER: &str = "podinit";
 
-/// Writes it until podinit leaves.
+/// Writes it until podinit leaves; `reported` gets whether one is there.
 pub(super) async fn keep(
     access: &Access,
     me: &Identity,
     seen: watch::Receiver<Seen>,
     wiring: &Wiring,
+    reported: &AtomicBool,
 ) {
-    let Some(mut writer) = Writer::new(access, me, wiring) else {
+    let Some(mut writer) = Writer::new(access, me, wiring, reported) else {
         wiring.say(
             Level::Warn,
             "no ProcessReport is written: the pod's name and uid are not known (POD_NAME, POD_UID)"
@@ -103,7 +107,8 @@ pub(super) async fn proofs(wiring: &Wiring) {
 
 /// One write before podinit leaves, if there is something to say.
 pub(super) async fn last_words(access: &Access, me: &Identity, wiring: &Wiring) {
-    let Some(mut writer) = Writer::new(access, me, wiring) else {
+    let reported = AtomicBool::new(true);
+    let Some(mut writer) = Writer::new(access, me, wiring, &reported) else {
         return;
     };
     // It was made before, or it is not made any more.
@@ -142,11 +147,21 @@ struct Writer<'a> {
     name: String,
     wiring: &'a Wiring,
     made: bool,
+    /// What was written last.
     last: Option<ProcessReportStatus>,
+    /// Whether that is how it is there: a write without an answer may have been one.
+    is_there: bool,
+    /// Gets whether there is a report.
+    reported: &'a AtomicBool,
 }
 
 impl<'a> Writer<'a> {
-    fn new(access: &Access, me: &'a Identity, wiring: &'a Wiring) -> Option<Writer<'a>> {
+    fn new(
+        access: &Access,
+        me: &'a Identity,
+        wiring: &'a Wiring,
+        reported: &'a AtomicBool,
+    ) -> Option<Writer<'a>> {
         let pod = me.pod.as_ref()?;
         Some(Writer {
             api: Api::namespaced(access.client.clone(), &pod.namespace),
@@ -156,6 +171,8 @@ impl<'a> Writer<'a> {
             wiring,
             made: false,
             last: None,
+            is_there: false,
+            reported,
         })
     }
 
@@ -173,7 +190,7 @@ impl<'a> Writer<'a> {
             now: (self.wiring.clock)().wall,
         };
         let status = status(snapshot, self.last.as_ref(), &extra);
-        if self.last.as_ref() == Some(&status) {
+        if self.is_there && self.last.as_ref() == Some(&status) {
             return Ok(false);
         }
         if !self.made {
@@ -191,14 +208,20 @@ impl<'a> Writer<'a> {
         let how = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(body);
         let written = self.api.patch_status(&self.name, &how, &patch);
+        self.is_there = false;
         match within(LIMIT, written).await {
             Ok(_) => {
                 self.last = Some(status);
+                self.is_there = true;
+                self.reported.store(true, Relaxed);
                 Ok(true)
             }
             Err(trouble) => {
                 // Whoever removed it gets it again.
-                self.made &= trouble.kind != Kind::NotFound;
+                if trouble.kind == Kind::NotFound {
+                    self.made = false;
+                    self.reported.store(false, Relaxed);
+                }
                 Err(trouble)
             }
         }

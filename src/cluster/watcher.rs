@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -42,6 +43,8 @@ pub(super) struct Seen {
     pub(super) version: Option<ObjectVersion>,
     /// The first one that was read. A podinit that waits with it began with another spec, and may be late.
     pub(super) first: Option<ObjectVersion>,
+    /// One that was read while this pod had no report, so that it was in no count.
+    pub(super) uncounted: Option<ObjectVersion>,
     /// How many pods may act at the same time.
     pub(super) max_unavailable: IntOrPercent,
     /// How many parts of a billion may act on this version.
@@ -57,6 +60,7 @@ impl Default for Seen {
         Seen {
             version: None,
             first: None,
+            uncounted: None,
             max_unavailable: IntOrPercent::Percent(25),
             admitted: 0,
             admitted_pods: Arc::default(),
@@ -69,8 +73,10 @@ impl Seen {
     /// Which version this pod takes later than others may have: their turns were given without it, so it acts when it is
     /// named only.
     pub(super) fn late(&self, spec: &SpecView) -> Option<ObjectVersion> {
-        let waits = spec.waits.clone();
-        waits.filter(|waits| spec.late || self.first.as_ref() == Some(waits))
+        let waits = spec.waits.clone()?;
+        let known = [&self.first, &self.uncounted];
+        let is_late = spec.late || known.contains(&&Some(waits.clone()));
+        is_late.then_some(waits)
     }
 }
 
@@ -82,9 +88,15 @@ pub(super) fn version_of(metadata: &ObjectMeta) -> ObjectVersion {
     }
 }
 
-/// Until podinit leaves.
-pub(super) async fn follow(access: &Access, seen: Sender<Seen>, wiring: &Wiring) {
+/// Until podinit leaves. `reported`: whether this pod has a report.
+pub(super) async fn follow(
+    access: &Access,
+    seen: Sender<Seen>,
+    wiring: &Wiring,
+    reported: &AtomicBool,
+) {
     let mut follower = Follower {
+        reported,
         access,
         seen,
         wiring,
@@ -125,6 +137,7 @@ struct Version {
 }
 
 struct Follower<'a> {
+    reported: &'a AtomicBool,
     access: &'a Access,
     seen: Sender<Seen>,
     wiring: &'a Wiring,
@@ -237,10 +250,17 @@ impl Follower<'_> {
         let rollout = rollout.filter(|rollout| rollout.generation == version.generation);
         let failed = before(status.as_ref(), version.generation).failed;
         let pods = status.as_ref().and_then(|status| status.pods.as_ref());
-        let first = self.seen.borrow().first.clone();
+        let (first, mut uncounted) = {
+            let seen = self.seen.borrow();
+            (seen.first.clone(), seen.uncounted.clone())
+        };
+        if self.last.as_ref() != Some(&version) && !self.reported.load(Relaxed) {
+            uncounted = Some(version.clone());
+        }
         self.seen.send_replace(Seen {
             version: Some(version.clone()),
             first: first.or_else(|| Some(version.clone())),
+            uncounted,
             max_unavailable: head.spec.rollout.max_unavailable,
             admitted: rollout.map_or(0, |rollout| rollout.admitted_parts_per_billion),
             admitted_pods: rollout

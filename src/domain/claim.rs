@@ -373,6 +373,14 @@ impl Claim {
                 };
                 self.pass(election::Event::Release, now)
             }
+            // The word that it is granted and the one that it is not wanted any more have met: nothing was begun.
+            Event::Withdraw if matches!(self.state, State::Running { .. }) => {
+                self.state = State::Ending {
+                    told: true,
+                    success: false,
+                };
+                self.pass(election::Event::Release, now)
+            }
             Event::Withdraw => (Action::Nothing, None),
             Event::Tick if waiting && now.mono >= self.patience => {
                 let holder = self.holder();

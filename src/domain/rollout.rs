@@ -4,7 +4,7 @@
 //! parts may act (`status.rollout.admittedPartsPerBillion`); a pod acts once its own is among them. The holder folds the
 //! pods' reports ([`Fleet`]) and raises that number as far as [`Fleet::limit`] allows: pods with admitted parts that are
 //! not known to have acted *and* to be ready are at risk, because each of them may be in the middle of it, and there are
-//! never more than max(1, floor(maxUnavailable x pods)) of them when it raises.
+//! never more than max(1, floor(maxUnavailable x pods that do not leave)) of them when it raises.
 //!
 //! - The number only grows: what was admitted may have been acted on. Of another generation it begins at 0.
 //! - Parts without pods cost nothing and are passed over; the last step goes to all of them.
@@ -15,7 +15,7 @@
 //!   such pods are named (`admittedPods`), as many as the limit allows to act at a time.
 //! - Where an older generation was on its way, nothing is raised for a new one at first: pods that are in the middle of the
 //!   older one have time to say so.
-//! - Who is leaving acts on nothing any more.
+//! - Who is leaving acts on nothing any more: it is waited for by nobody, and is no part of what maxUnavailable is a share of.
 //! - Pods that acted and fell over later count as at risk, so they hold the others up, but they are not undone.
 //! - A pod that started with the new spec counts as one that acted: while many of a set's new pods do not get ready, the
 //!   old ones are left alone.
@@ -28,7 +28,8 @@
 //! - Reports are late, never early: a pod says that it acted and that it is ready in one report, so a pod whose report is
 //!   old counts as at risk.
 //! - A pod that comes to a generation late (it refused it at first, or its container began with another spec while the API
-//!   server was away) is in no count that raised the parts: it says so in its report, and acts when it is named.
+//!   server was away) is in no count that raised the parts: it says so in its report, and acts when it is named. So does one
+//!   that had no report yet when it first saw the generation.
 
 use super::hash::fnv1a;
 
@@ -125,10 +126,13 @@ pub struct Fleet {
     /// Some of them, by name.
     fallen: Vec<String>,
     pods: u32,
+    leaving: u32,
     ready: u32,
     updated: u32,
     reverted: u32,
     refusing: u32,
+    /// Of those that do not leave: they run it, or do not take it.
+    done: u32,
 }
 
 /// How it goes on.
@@ -171,6 +175,8 @@ impl Fleet {
         self.updated += u32::from(pod.acted);
         self.reverted += u32::from(pod.reverted);
         self.refusing += u32::from(pod.refuses);
+        self.leaving += u32::from(pod.leaves);
+        self.done += u32::from(!pod.leaves && (pod.acted || pod.refuses));
         match pod {
             Pod { refuses: true, .. } | Pod { leaves: true, .. } => {}
             Pod { acted: true, .. } if pod.ready => {}
@@ -197,6 +203,11 @@ impl Fleet {
         self.pods
     }
 
+    /// Those that do not leave.
+    fn staying(&self) -> u32 {
+        self.pods - self.leaving
+    }
+
     /// Ready ones.
     pub fn ready(&self) -> u32 {
         self.ready
@@ -217,7 +228,7 @@ impl Fleet {
         match max {
             MaxUnavailable::Count(count) => count.max(1),
             MaxUnavailable::Percent(percent) => {
-                let share = u64::from(self.pods) * u64::from(percent.min(100)) / 100;
+                let share = u64::from(self.staying()) * u64::from(percent.min(100)) / 100;
                 (share as u32).max(1)
             }
         }
@@ -229,7 +240,11 @@ impl Fleet {
         let waits = |uid: &&String| self.waiting.iter().any(|one| one.uid == **uid);
         let named: Vec<String> = before.pods.iter().filter(waits).cloned().collect();
         let at_risk = self.at_risk(parts, &named);
-        let all = self.updated + self.refusing == self.pods && self.pods > 0;
+        let all = match self.staying() {
+            // The last ones are on their way out.
+            0 => self.updated + self.refusing == self.pods && self.pods > 0,
+            staying => self.done == staying,
+        };
         let progress = match self.reverted {
             0 if !before.failed && all && (at_risk == 0 || before.complete) => Progress::Complete,
             0 if !before.failed => Progress::Waiting { at_risk },

@@ -251,3 +251,70 @@ fn pods_that_all_lack_a_file_do_not_act_at_once_when_it_comes() {
         podinit.stop();
     }
 }
+
+/// The container began with the last good spec meanwhile.
+#[test]
+fn a_spec_that_lacked_a_file_when_the_container_began_is_taken_once_that_is_there() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set(&spec("good", false)));
+    let (pod, state) = a_pod(cluster, &namespace);
+    runs_well(&pod, state.path()).stop();
+    let files = tempfile::tempdir().unwrap();
+    let secret = files.path().join("secret");
+    cluster.apply(&namespace, &with_file("better", &secret));
+    let again = start(&pod, state.path());
+    again.wait_for("good again", says("good"));
+    accepted(cluster, &pod, "Invalid", 2);
+    fs::write(&secret, "k").unwrap();
+    again.wait_for("better", says("better"));
+    accepted(cluster, &pod, "Valid", 2);
+    again.stop();
+}
+
+/// What the last good spec needs is gone: a container that cannot begin at all would be the worst.
+#[test]
+fn a_container_whose_last_good_spec_cannot_be_taken_any_more_begins_with_the_newest() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    let files = tempfile::tempdir().unwrap();
+    let secret = files.path().join("secret");
+    fs::write(&secret, "k").unwrap();
+    cluster.apply(&namespace, &with_file("good", &secret));
+    let (pod, state) = a_pod(cluster, &namespace);
+    let podinit = runs_well(&pod, state.path());
+    cluster.apply(&namespace, &set(&spec("better", true)));
+    podinit.wait_for("better", says("better"));
+    fs::remove_file(&secret).unwrap();
+    podinit.signal(KILL);
+    podinit.finish(SOON);
+
+    let again = start(&pod, state.path());
+    again.wait_for("better again", says("better"));
+    again.stop();
+}
+
+#[test]
+fn a_version_that_waits_and_lacks_a_file_when_somebody_asks_waits_again_once_that_is_there() {
+    let cluster = server();
+    let namespace = cluster.namespace();
+    cluster.apply(&namespace, &set(&spec("good", false)));
+    // Nobody says whose turn it is.
+    let rules = documented_rules().replace("resources: [processsets/status]", "resources: [none]");
+    let account = cluster.account(&namespace, "shop", &rules);
+    let pod = cluster.pod_of(&namespace, "shop-1", &account);
+    let state = tempfile::tempdir().unwrap();
+    let podinit = runs_well(&pod, state.path());
+    let files = tempfile::tempdir().unwrap();
+    let secret = files.path().join("secret");
+    fs::write(&secret, "k").unwrap();
+    cluster.apply(&namespace, &with_file("better", &secret));
+    podinit.wait_for("it waits", tells("waits"));
+    fs::remove_file(&secret).unwrap();
+    podinit.signal(1);
+    accepted(cluster, &pod, "Invalid", 2);
+    fs::write(&secret, "k").unwrap();
+    podinit.wait_for_nth("it waits again", 2, |line| tells("waits")(line));
+    accepted(cluster, &pod, "Valid", 1);
+    podinit.stop();
+}

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use hyper::{Method, Request, Response};
@@ -306,13 +307,14 @@ async fn pod(number: usize, access: Access, server: Shared) {
     };
     let mut events = events::Writer::new(&access, &me, seen.clone(), &wiring).unwrap();
     let mut queue = wiring.notices.1.lock().await;
+    let reported = AtomicBool::new(false);
     tokio::join!(
         turns(&me, seen.clone(), &wiring),
         lead(&access, &me, seen.clone(), &wiring),
-        report::keep(&access, &me, seen.clone(), &wiring),
+        report::keep(&access, &me, seen.clone(), &wiring, &reported),
         events.keep(&mut queue),
         engine(&sender, taken, seen.clone(), &wiring),
-        follow(&server, &knows, &wiring),
+        follow(&server, &knows, &wiring, &reported),
     );
 }
 
@@ -329,7 +331,12 @@ fn settled(generation: i64) -> Snapshot {
 }
 
 /// As `watcher::follow`: a new generation is read, and whatever changes while a change waits for its turn.
-async fn follow(server: &Shared, knows: &watch::Sender<Seen>, wiring: &Wiring) {
+async fn follow(
+    server: &Shared,
+    knows: &watch::Sender<Seen>,
+    wiring: &Wiring,
+    reported: &AtomicBool,
+) {
     let mut told = server.lock().unwrap().told.subscribe();
     loop {
         told.borrow_and_update();
@@ -338,7 +345,12 @@ async fn follow(server: &Shared, knows: &watch::Sender<Seen>, wiring: &Wiring) {
         if newer || wiring.snapshots.borrow().spec.waits.is_some() {
             let pods = knows.borrow().pods;
             sleep(spread(READ_PER_POD, pods, clock)).await;
-            knows.send_modify(|seen| server.lock().unwrap().read(seen));
+            knows.send_modify(|seen| {
+                server.lock().unwrap().read(seen);
+                if newer && !reported.load(Relaxed) {
+                    seen.uncounted.clone_from(&seen.version);
+                }
+            });
         }
         told.changed().await.unwrap();
     }

@@ -133,6 +133,7 @@ async fn lead_on(fake: &Fake, seen: watch::Receiver<Seen>) {
         holds,
         commands,
         known: None,
+        is_new: true,
         settled_at: Mono::ZERO,
     };
     let commands = async { while taken.recv().await.is_some() {} };
@@ -284,6 +285,15 @@ fn a_set_that_is_made_anew_waits_for_those_that_act_on_the_one_before() {
     settles(Value::Null, "before");
 }
 
+/// Nobody but the last holder knew for how long it had waited.
+#[test]
+fn who_takes_the_lease_over_from_one_that_waited_waits_itself() {
+    let moving = json!({"type": "Progressing", "status": "True", "reason": "Updating", "message": "",
+        "observedGeneration": 2, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let rollout = json!({"generation": 2, "admittedPartsPerBillion": 0});
+    settles(json!({"conditions": [moving], "rollout": rollout}), "u");
+}
+
 #[test]
 fn a_new_set_waits_for_nobody() {
     run(async {
@@ -342,11 +352,14 @@ fn who_comes_late_waits_to_be_named() {
         fake.spec(|spec| spec.late = true);
         assert!(!admitted(turn(&mut fake, &seen).await), "it had refused it");
         fake.spec(|spec| spec.late = false);
-        sender.send_modify(|seen| seen.first = Some(version));
+        sender.send_modify(|seen| seen.first = Some(version.clone()));
         assert!(
             !admitted(turn(&mut fake, &seen).await),
             "it began with another"
         );
+        sender.send_modify(|seen| (seen.first, seen.uncounted) = (None, Some(version)));
+        let is_admitted = admitted(turn(&mut fake, &seen).await);
+        assert!(!is_admitted, "it had no report when it saw it");
 
         let uid = fake.me.pod.as_ref().unwrap().uid.clone();
         sender.send_modify(|seen| seen.admitted_pods = [uid].into());

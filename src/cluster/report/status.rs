@@ -1,5 +1,7 @@
 //! What a snapshot looks like as the status of a ProcessReport. Pure.
 
+use std::sync::Arc;
+
 use super::super::rfc3339;
 use crate::domain::exit::Exit;
 use crate::domain::plan::{Kind, ProbeKind};
@@ -40,6 +42,10 @@ pub(super) fn status(
     let desired: usize = services().map(|process| process.instances.len()).sum();
     let ready: usize = services().map(|process| ready_of(process)).sum();
     let restarts: u64 = all().map(|process| restarts_of(process)).sum();
+    // An init process that has run keeps its place, also when a change gave its name to another one. No name may be there twice.
+    let is_shown = |one: &&Arc<ProcessView>| {
+        one.kind == Kind::Service || !services().any(|service| service.name == one.name)
+    };
     let object = snapshot.spec.origin.object.as_ref();
     ProcessReportStatus {
         pod: extra.pod.to_owned(),
@@ -54,7 +60,10 @@ pub(super) fn status(
         phase: phase(snapshot),
         ready: format!("{ready}/{desired}"),
         restarts: number(restarts),
-        processes: all().map(|process| state(process)).collect(),
+        processes: all()
+            .filter(is_shown)
+            .map(|process| state(process))
+            .collect(),
         cron: Vec::new(),
         conditions: conditions(snapshot, before, extra.now),
     }
@@ -209,9 +218,11 @@ fn conditions(
         (reason, message),
         generation,
     ));
-    let moving = snapshot.stopping.is_none() && (spec.changing || !spec.good);
+    // What was not read from the API server is never on trial.
+    let good = spec.good || spec.origin.object.is_none();
+    let moving = snapshot.stopping.is_none() && (spec.changing || !good);
     // The end of a pod that was never ready for long may be the doing of its spec.
-    let reason = match (moving, spec.changing, spec.good) {
+    let reason = match (moving, spec.changing, good) {
         (true, true, _) => "Changing",
         (true, false, _) => "Starting",
         (false, _, true) => SETTLED,

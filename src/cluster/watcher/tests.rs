@@ -59,7 +59,8 @@ impl Watches {
 }
 
 async fn following(fake: &Fake) {
-    follow(&fake.access, Sender::default(), &fake.wiring).await;
+    let reported = AtomicBool::new(true);
+    follow(&fake.access, Sender::default(), &fake.wiring, &reported).await;
 }
 
 #[test]
@@ -92,6 +93,43 @@ fn a_new_generation_is_read_whole_and_nothing_else_is() {
         let selector = "fieldSelector=metadata.name%3Dweb";
         assert!(asked[0].target.contains(selector), "{asked:?}");
         assert!(asked[0].accept.contains("PartialObjectMetadata"));
+    });
+}
+
+/// Its turn cannot come by its part then: it was in nobody's count.
+#[test]
+fn who_has_no_report_yet_takes_a_version_late() {
+    run(async {
+        let (sender, watch) = channel();
+        let watches = Watches::new(vec![watch]);
+        let generation = Mutex::new(0);
+        let fake = Fake::new(move |asked| match asked.verb() {
+            "LIST" => list(&[partial(1, 10)]),
+            "WATCH" => watches.next(),
+            _ => {
+                *generation.lock().unwrap() += 1;
+                object(*generation.lock().unwrap(), 0)
+            }
+        });
+        let (seen, told) = tokio::sync::watch::channel(Seen::default());
+        let reported = AtomicBool::new(false);
+        let mut work = pin!(follow(&fake.access, seen, &fake.wiring, &reported));
+        let uncounted = || told.borrow().uncounted.as_ref().map(|one| one.generation);
+        for (read, reports, wanted) in
+            [(1, false, Some(1)), (2, false, Some(2)), (3, true, Some(2))]
+        {
+            reported.store(reports, Relaxed);
+            if read > 1 {
+                sender
+                    .send(line("MODIFIED", &partial(read, 10 + read as u64)))
+                    .unwrap();
+            }
+            fake.until(&mut work, "read", |fake| {
+                fake.found().len() == read as usize
+            })
+            .await;
+            assert_eq!(uncounted(), wanted, "generation {read}");
+        }
     });
 }
 

@@ -268,6 +268,21 @@ fn it_can_be_withdrawn() {
     assert!(claim.is_over());
 }
 
+/// The stop that came while it was being granted: nothing runs, so another pod need not wait until the Lease is over.
+#[test]
+fn it_can_be_withdrawn_when_it_was_granted_just_now() {
+    let mut claim = claim("b");
+    claim.step(Event::Tick, at(0.0));
+    claim.step(read(held_by("", &[])), at(0.1));
+    let granted = claim.step(written(), at(0.2)).1;
+    assert!(matches!(granted, Some(News::Granted(_))));
+    let (action, news) = claim.step(Event::Withdraw, at(0.3));
+    assert!(matches!(action, Action::Update(..)), "given up: {action:?}");
+    assert_eq!(news, None);
+    claim.step(written(), at(0.4));
+    assert!(claim.is_over());
+}
+
 #[test]
 fn a_restarted_container_goes_on_with_its_own_claim() {
     let mut claim = claim("a");

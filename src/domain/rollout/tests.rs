@@ -606,6 +606,26 @@ fn a_pod_that_leaves_acts_no_more() {
     assert_eq!((admission.parts, fleet(&pods).pods()), (PARTS, 2));
 }
 
+/// Thirty pods that take half an hour to stop are none that could be spared.
+#[test]
+fn pods_that_leave_make_the_limit_no_higher_and_keep_nothing_from_its_end() {
+    let mut pods: Vec<Pod<'_>> = untouched([10, 20, 30, 40, 50, 60, 70, 80]).to_vec();
+    pods.extend((100..124).map(|at| Pod {
+        leaves: true,
+        ..pod(at, false, false)
+    }));
+    let admission = fleet(&pods).admit(&after(0), Percent(25));
+    let acting = pods
+        .iter()
+        .filter(|one| in_words(one) < admission.parts && !one.leaves);
+    assert_eq!(acting.count(), 2);
+    for one in &mut pods[..8] {
+        one.acted = true;
+    }
+    let admission = fleet(&pods).admit(&after(PARTS), Percent(25));
+    assert_eq!(admission.progress, Progress::Complete);
+}
+
 #[test]
 fn who_comes_late_acts_by_name_whatever_its_part() {
     let late = |at| Pod {
