@@ -19,6 +19,21 @@ def test_its_values_are_taken(block, major):
     render(yaml.safe_load(block), major=major)
 
 
+def test_its_two_releases_agree_on_a_job():
+    """Only one of them has workers of a queue, and both say the same of when a job is handed out again."""
+    section = PAGE.partition("\n## Workers and the scheduler\n")[2].partition("\n## ")[0]
+    workers, pods = [render(yaml.safe_load(block)) for block in BLOCKS if block in section]
+    assert set(pods.processes()) == {"php-fpm", "nginx"}
+    assert set(workers.processes()) == {"queue-default"}
+    timeout = int(re.search(r"--timeout=(\d+)", " ".join(workers.processes()["queue-default"]["command"]))[1])
+    said = [
+        {one["name"]: one["value"] for one in objects.app()["env"] if one["name"].endswith("_RETRY_AFTER")}
+        for objects in (pods, workers)
+    ]
+    assert said[0] == said[1] and len(said[0]) == 3
+    assert min(map(int, said[0].values())) > timeout
+
+
 def test_its_times_are_those_of_the_chart():
     rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) s \| (\d+) s \|$", PAGE, re.MULTILINE)
     assert len(rows) == 5

@@ -1,8 +1,10 @@
 """Pods that pass `restricted`, on a root that is read-only; and what else a pod is made of."""
 
+import re
+
 import pytest
 import yaml
-from conftest import CHART, render, values_of, with_image
+from conftest import CHART, render, template, values_of, with_image
 
 #: Volumes that `restricted` allows.
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
@@ -161,6 +163,47 @@ def test_migration():
         assert "Job" not in objects.kinds()
         assert [one["name"] for one in objects.spec()["initProcesses"]] == ["config-cache"]
     assert "Job" not in render(with_image(mode="ProcessSet")).kinds()
+
+
+def test_the_pod_of_the_migration_has_labels_of_its_own():
+    """A policy or an identity may go by them. It has none of the application's, which a Service of one's own may go by."""
+    values = with_image(
+        commonLabels={"part-of": "shop", "team": "all"},
+        podLabels={"team": "web", "serves": ""},
+        migrate={"job": {"podLabels": {"team": "data", "db": "yes"}}},
+    )
+    objects = render(values)
+    labels = {kind: objects.one(kind)["spec"]["template"]["metadata"]["labels"] for kind in ("Job", "Deployment")}
+    own = {name: {key: of[key] for key in of if "/" not in key} for name, of in labels.items()}
+    assert own == {
+        "Deployment": {"part-of": "shop", "team": "web", "serves": ""},
+        "Job": {"part-of": "shop", "team": "data", "db": "yes"},
+    }
+    for selector in (
+        objects.one("Service")["spec"]["selector"],
+        objects.one("Deployment")["spec"]["selector"]["matchLabels"],
+        objects.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+    ):
+        assert selector.items() <= labels["Deployment"].items()
+        assert not selector.items() <= labels["Job"].items()
+    # Nor may they be made to.
+    for label in selector:
+        assert template(with_image(migrate={"job": {"podLabels": {label: "app"}}}))[0] != 0, label
+
+
+def test_the_memory_holds_what_runs_in_it():
+    """At its largest: on most nodes all of the container dies where the limit is reached."""
+    objects = render(with_image())
+    limits = objects.app()["resources"]["limits"]
+    assert limits["memory"].endswith("Mi") and set(limits) == {"memory"}
+    children = int(re.search(r"^pm.max_children = (\d+)$", objects.config()["php-fpm.conf"], re.MULTILINE)[1])
+    workers = [one for name, one in objects.processes().items() if name.startswith("queue-")]
+    assert all("--memory=128" in one["command"] for one in workers)
+    # PHP's memory_limit and opcache.memory_consumption; what is beside them has a quarter of a GB.
+    scripts = 128 * (children + sum(one["replicas"] for one in workers))
+    assert int(limits["memory"].removesuffix("Mi")) >= scripts + 128 + 256
+    # What a node has to set aside is less.
+    assert int(objects.app()["resources"]["requests"]["memory"].removesuffix("Mi")) <= 256
 
 
 OCTANE = {

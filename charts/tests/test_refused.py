@@ -180,6 +180,113 @@ B = {"name": "b", "command": ["b"]}
         (with_image(app={"caches": ["::"]}), "/app/caches/0"),
         (with_image(app={"caches": [f"c{n}" for n in range(33)]}), "there are 33 init processes, and 32 at the most"),
         (with_image(queues={f"q{n}": {} for n in range(62)}), "there are 65 processes, and 64 at the most"),
+        # Two that would be one.
+        (
+            with_image(queues={"default-1": {}}),
+            "the name `queue-default-1` is also what a replica of `queue-default` is called: rename one of them",
+        ),
+        (
+            with_image(extraProcesses=[A], extraInitProcesses=[{**B, "name": "a-0"}]),
+            "the name `a-0` is also what a replica of `a`",
+        ),
+        (
+            with_image(extraProcesses=[{**A, "maxReplicas": 3}], sidecars=[{"name": "a-2", "preset": "Istio"}]),
+            "the name `a-2` is also what a replica of `a`",
+        ),
+        (
+            with_image(sidecars=[{"name": "migrate", "preset": "Istio"}]),
+            "the name `migrate` is taken twice",
+        ),
+        (with_image(directories=["a", "/app/a"]), "directories: /app/a is there twice"),
+        (with_image(directories=[f"d{n}" for n in range(65)]), "/directories"),
+        (with_image(queues={"default": {"queues": []}}), "/queues/default/queues"),
+        # Init processes that would wait for ever, or for nobody.
+        (
+            with_image(extraInitProcesses=[{**A, "dependsOn": [{"name": "b"}]}, B]),
+            "extraInitProcesses: `a`, `b` would wait for each other for ever (one without dependsOn waits for the one before it)",
+        ),
+        (
+            with_image(
+                mode="ProcessSet",
+                extraInitProcesses=[
+                    {**A, "dependsOn": [{"name": "b"}]},
+                    {**B, "dependsOn": [{"name": "a"}, {"name": "migrate"}]},
+                ],
+            ),
+            "extraInitProcesses: `a`, `b` would wait for each other",
+        ),
+        (
+            with_image(extraInitProcesses=[{**A, "dependsOn": [{"name": "b"}]}]),
+            "`a` depends on `b`, and there is no such init process",
+        ),
+        (
+            with_image(extraInitProcesses=[{**A, "dependsOn": [{"name": "migrate"}]}]),
+            "`a` depends on `migrate`, and there is no such init process: the migration is a Job in mode File",
+        ),
+        (
+            with_image(extraInitProcesses=[{**A, "dependsOn": [{"name": "nginx", "optional": True}]}]),
+            "`a` depends on `nginx`, which is no init process, and starts after all of those",
+        ),
+        (
+            with_image(extraProcesses=[{**A, "dependsOn": [{"name": "config-cache", "optional": True}]}]),
+            "`a` depends on `config-cache`, which is an init process: processes start after those anyway",
+        ),
+        (
+            with_image(extraProcesses=[{**A, "dependsOn": [{"name": "p"}]}], sidecars=[{"name": "p", "preset": "Istio"}]),
+            "`a` depends on `p`, which is a sidecar: everything starts after those anyway",
+        ),
+        (
+            with_image(extraInitProcesses=[{**A, "enabled": False}, {**B, "dependsOn": [{"name": "a"}]}]),
+            "`b` depends on `a`, which is not enabled",
+        ),
+        (with_image(extraProcesses=[{**A, "dependsOn": [{"name": "a"}]}]), "`a` depends on itself: remove that entry"),
+        # A Service, an Ingress, volumes, accounts and budgets that Kubernetes would refuse, or that nobody wants.
+        (
+            with_image(
+                web={"enabled": False},
+                service={"extraPorts": [{"name": "ws", "port": 6001}]},
+                ingress={"enabled": True, "hosts": [{"host": "a"}]},
+            ),
+            "ingress.hosts: the Service has no port `http`: say which one in `paths: [{path: /, port: ...}]`; it has ws",
+        ),
+        (
+            with_image(
+                web={"enabled": False},
+                service={"extraPorts": [{"name": "ws", "port": 6001}]},
+                ingress={"enabled": True, "hosts": [{"host": "a", "paths": [{"path": "/"}]}]},
+            ),
+            "ingress.hosts: the Service has no port `http`",
+        ),
+        (
+            with_image(service={"extraPorts": [{"name": "a", "port": 80, "targetPort": 7000}]}),
+            "service.extraPorts: the port 80 is that of service.port, too",
+        ),
+        (
+            with_image(
+                service={"extraPorts": [{"name": n, "port": 81, "targetPort": t} for n, t in (("a", 7000), ("b", 7001))]}
+            ),
+            "service.extraPorts: the port 81 is that of `a`, too",
+        ),
+        (with_image(extraVolumes=[{"name": "run", "emptyDir": {}}]), "extraVolumes: the name `run` is the chart's own"),
+        (with_image(extraVolumes=[{"name": "podinit", "emptyDir": {}}]), "extraVolumes: the name `podinit` is the chart's own"),
+        (
+            with_image(extraVolumes=[{"name": "tmp", "emptyDir": {}}]),
+            "extraVolumes: the name `tmp` is that of writable.tmp: take another, or say `tmp: null` there",
+        ),
+        (with_image(extraVolumes=[{"name": "a", "emptyDir": {}}] * 2), "extraVolumes: the name `a` is there twice"),
+        (
+            with_image(mode="ProcessSet", serviceAccount={"create": False}),
+            "serviceAccount.name: the Role would be bound to the namespace's `default`",
+        ),
+        (
+            with_image(podDisruptionBudget={"maxUnavailable": 0}),
+            "podDisruptionBudget.maxUnavailable: with 0 no node that has one of the pods could ever be drained",
+        ),
+        (with_image(podDisruptionBudget={"maxUnavailable": "0%"}), "podDisruptionBudget.maxUnavailable: with 0"),
+        (
+            with_image(env={"A": "$(B)", "B": "$(A)", "C": "$(C) $$(A)"}),
+            "env: A, B would wait for each other's $(NAME) for ever: write $$(NAME) for the text itself",
+        ),
     ],
 )
 def test_refused(values, words, major):
@@ -188,31 +295,56 @@ def test_refused(values, words, major):
     assert words in told.replace("\n", " "), told
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"extraProcesses": [{**A, "enabled": False}, {**B, "dependsOn": [{"name": "a", "optional": True}]}]},
-        {
-            "extraProcesses": [
-                {**A, "restartPolicy": "OnFailure"},
-                {**B, "dependsOn": [{"name": "a", "condition": "Completed"}]},
-            ]
-        },
-        {"extraProcesses": [{**A, "securityContext": {"runAsUser": 33}}]},
-        {"extraProcesses": [{**A, "securityContext": {"runAsUser": 7}}], "podSecurityContext": {"runAsUser": None}},
-        # php-fpm is not there.
-        {"web": {"enabled": False}, "adminPort": 9000},
-        {"deployment": {"maxSurge": 0, "maxUnavailable": "25%"}},
-        {"service": {"type": "LoadBalancer", "nodePort": 30000, "externalTrafficPolicy": "Local"}},
-        {"nameOverride": "1"},
-        # A token that the pod's volumes have.
-        {
-            "mode": "ProcessSet",
-            "serviceAccount": {"automount": False},
-            "extraVolumeMounts": [{"name": "t", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}],
-        },
-    ],
-    ids=range(9),
-)
+#: Much like what is refused, and right.
+TAKEN = [
+    {"extraProcesses": [{**A, "enabled": False}, {**B, "dependsOn": [{"name": "a", "optional": True}]}]},
+    {
+        "extraProcesses": [
+            {**A, "restartPolicy": "OnFailure"},
+            {**B, "dependsOn": [{"name": "a", "condition": "Completed"}]},
+        ]
+    },
+    {"extraProcesses": [{**A, "securityContext": {"runAsUser": 33}}]},
+    {"extraProcesses": [{**A, "securityContext": {"runAsUser": 7}}], "podSecurityContext": {"runAsUser": None}},
+    # php-fpm is not there.
+    {"web": {"enabled": False}, "adminPort": 9000},
+    {"deployment": {"maxSurge": 0, "maxUnavailable": "25%"}},
+    {"service": {"type": "LoadBalancer", "nodePort": 30000, "externalTrafficPolicy": "Local"}},
+    {"nameOverride": "1"},
+    # A token that the pod's volumes have.
+    {
+        "mode": "ProcessSet",
+        "serviceAccount": {"automount": False},
+        "extraVolumeMounts": [{"name": "t", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}],
+    },
+    # No replica is called so.
+    {"queues": {"default-01": {}, "default-1000": {}, "default-x": {}}},
+    {"extraProcesses": [{**A, "maxReplicas": 2}, {**B, "name": "a-2"}]},
+    {"extraInitProcesses": [A, {**B, "dependsOn": [{"name": "config-cache"}]}, {**B, "name": "c"}]},
+    {"extraInitProcesses": [{**A, "dependsOn": [{"name": "migrate", "optional": True}]}]},
+    {"extraInitProcesses": [{**A, "enabled": False}, {**B, "dependsOn": [{"name": "a", "optional": True}]}]},
+    {"extraProcesses": [{**A, "dependsOn": [{"name": "b", "optional": True}]}]},
+    # Nobody reads it.
+    {
+        "web": {"enabled": False},
+        "service": {"extraPorts": [{"name": "ws", "port": 6001}]},
+        "ingress": {"hosts": [{"host": "a"}]},
+    },
+    {
+        "web": {"enabled": False},
+        "service": {"extraPorts": [{"name": "ws", "port": 80, "targetPort": 6001}]},
+        "ingress": {"enabled": True, "hosts": [{"host": "a", "paths": [{"path": "/", "port": "ws"}]}]},
+    },
+    {"writable": {"tmp": None}, "extraVolumes": [{"name": "tmp", "emptyDir": {}}]},
+    {"mode": "ProcessSet", "serviceAccount": {"create": False, "name": "default"}},
+    {"mode": "ProcessSet", "serviceAccount": {"create": False}, "rbac": {"create": False}},
+    {"serviceAccount": {"create": False}},
+    {"podDisruptionBudget": {"maxUnavailable": "1%"}},
+    {"podDisruptionBudget": {"enabled": False, "maxUnavailable": 0}},
+    {"env": {"A": "$$(B) $(A)", "B": "$(A) $(NOBODY"}},
+]
+
+
+@pytest.mark.parametrize("values", TAKEN, ids=range(len(TAKEN)))
 def test_what_is_like_it_is_taken(values):
     render(with_image(**values))

@@ -55,6 +55,39 @@ def test_what_is_generated_is_fresh():
     run(os.environ.get("PYTHON", "python3"), ROOT / "charts/generate", "--check")
 
 
+@pytest.mark.parametrize("chart", [CHART, CRDS], ids=lambda path: path.name)
+def test_the_readme_has_every_value(chart):
+    """In a row of its own, or in that of what it is part of."""
+    rows = set(re.findall(r"^\| `([\w.-]+)` \|", (chart / "README.md").read_text(), re.MULTILINE))
+
+    def missing(values, path=()):
+        for name, value in values.items():
+            at = (*path, name)
+            if ".".join(at) not in rows:
+                yield from missing(value, at) if isinstance(value, dict) and value else [".".join(at)]
+
+    assert rows and not list(missing(values_of(chart / "values.yaml")))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("b_c: 1", "values.yaml:3: expected `key: value`, or it has no row in the README: b_c: 1"),
+        ("a1: 1", "values.yaml:3: `a1` has no comment that says what it is"),
+    ],
+)
+def test_a_value_without_a_row_is_an_error(line, words, tmp_path):
+    """Of the README, which charts/generate makes: here in a tree of its own."""
+    for folder in ("charts/podinit-crds/templates", "charts/laravel", "crds", "schemas"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("charts/generate", "charts/laravel/values.schema.json", "charts/laravel/README.md", "CHANGELOG.md"):
+        (tmp_path / file).write_bytes((ROOT / file).read_bytes())
+    for file in (ROOT / "schemas").glob("*.json"):
+        (tmp_path / "schemas" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "charts/laravel/values.yaml").write_text(f"# One.\na: 1\n{line}\n")
+    assert words in run(os.environ.get("PYTHON", "python3"), tmp_path / "charts/generate", code=1)
+
+
 def test_crds_are_those_of_the_repository():
     made = {one["metadata"]["name"]: one for one in render({"labels": {"a": "b"}, "annotations": {"c": "d"}}, chart=CRDS)}
     for source in (ROOT / "crds").glob("*.yaml"):
@@ -160,6 +193,34 @@ def test_laravel_logs_to_where_podinit_reads():
         assert {"name": "LOG_CHANNEL", "value": "stderr"} in container["env"]
     own = render(with_image(env={"LOG_CHANNEL": "json"})).app()["env"]
     assert [one["value"] for one in own if one["name"] == "LOG_CHANNEL"] == ["json"]
+
+
+def test_variables_come_before_those_that_ask_for_them():
+    """The kubelet expands `$(NAME)` of what stands before, and leaves the rest as it is."""
+    secret = {"valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
+    env = {
+        "A_URL": "$(B_HOST):$(C_PORT)",
+        "B_HOST": "$(D_NAME).db.svc",
+        "C_PORT": "5432",
+        "DATABASE_URL": "pgsql://app:$(Z_PASSWORD)@$(A_URL)/$(OF_A_SECRET)",
+        "D_NAME": "main",
+        "E_TEXT": "$$(Z_LATER) $(E_TEXT) $(PODINIT_REVISION",
+        "Y_PASSWORD": secret,
+        "Z_LATER": "1",
+        "Z_PASSWORD": secret,
+    }
+    objects = render(with_image(env=env, envFrom=[{"secretRef": {"name": "more"}}]))
+    for container in (objects.app(), objects.one("Job")["spec"]["template"]["spec"]["containers"][0]):
+        names = [one["name"] for one in container["env"] if one["name"] in env]
+        assert names == [
+            *("Y_PASSWORD", "Z_PASSWORD"),
+            *("C_PORT", "D_NAME", "E_TEXT", "Z_LATER"),
+            *("B_HOST", "A_URL", "DATABASE_URL"),
+        ]
+        # Nothing is lost, and nothing of it changed.
+        made = {one["name"]: one for one in container["env"]}
+        assert {name: made[name].get("value", secret) for name in env} == env
+        assert len(made) == len(container["env"])
 
 
 def test_ones_own_environment_wins_over_that_of_the_chart():

@@ -1,12 +1,25 @@
 {{/*
 Refuses what `podinit check --grace` would refuse: a chain of the stop that is longer than its time, dependencies that cannot
-be met, names that are taken twice. Wants root and the spec.
+be met, names that are taken twice, entries that say two things. Wants root and the spec.
 */}}
 {{- define "laravel.check" -}}
 {{- include "laravel.refuse" . -}}
 {{- include "laravel.checkTimes" . -}}
-{{- include "laravel.checkNames" . -}}
+{{- $on := list -}}
+{{- range .spec.processes }}{{ if ne (toString .enabled) "false" }}{{ $on = append $on .name }}{{ end }}{{ end -}}
+{{- if not $on }}
+{{- fail "there is nothing to run: web, queues, horizon, scheduler and extraProcesses are all off" }}
+{{- end }}
+{{- include "laravel.checkSpec" . -}}
 {{- include "laravel.checkChain" . -}}
+{{- end -}}
+
+{{/* What needs no times: of the migration's Job, too. */}}
+{{- define "laravel.checkSpec" -}}
+{{- include "laravel.checkNames" . -}}
+{{- include "laravel.checkDepends" . -}}
+{{- include "laravel.checkInits" . -}}
+{{- include "laravel.checkEntries" . -}}
 {{- end -}}
 
 {{/* What the chart works out by itself must be something. */}}
@@ -30,14 +43,10 @@ be met, names that are taken twice. Wants root and the spec.
 {{- end }}
 {{- end -}}
 
+{{/* Names are unique, and different from those of all replicas: `NAME-0` and so on, also those that a scale could make. */}}
 {{- define "laravel.checkNames" -}}
-{{- $on := list -}}
-{{- range .spec.processes }}{{ if ne (toString .enabled) "false" }}{{ $on = append $on .name }}{{ end }}{{ end -}}
-{{- if not $on }}
-{{- fail "there is nothing to run: web, queues, horizon, scheduler and extraProcesses are all off" }}
-{{- end }}
 {{- $known := dict -}}
-{{- range concat (.spec.initProcesses | default list) .spec.processes (.spec.sidecars | default list) }}
+{{- range concat (.spec.initProcesses | default list) (.spec.processes | default list) (.spec.sidecars | default list) }}
 {{- if hasKey $known .name }}
 {{- fail (printf "the name `%s` is taken twice; names are unique over queues, extraProcesses, extraInitProcesses, sidecars and %s"
       .name "what the chart makes") }}
@@ -46,25 +55,104 @@ be met, names that are taken twice. Wants root and the spec.
 {{- end }}
 {{- $processes := dict -}}
 {{- range .spec.processes }}{{ $_ := set $processes .name . }}{{ end -}}
-{{- range $name, $process := $processes }}
-{{- range $process.dependsOn }}
-{{- $other := get $processes .name | default dict -}}
+{{- range $name := keys $known | sortAlpha }}
+{{- $index := regexFind "-(0|[1-9][0-9]{0,2})$" $name -}}
+{{- $of := trimSuffix $index $name -}}
+{{- if and $index (hasKey $processes $of) }}
+{{- $process := get $processes $of -}}
+{{- /* Without maxReplicas a scale may ask for 1000. */ -}}
+{{- $most := max (include "laravel.or" (list $process.maxReplicas 1000)) (include "laravel.or" (list $process.replicas 1)) -}}
+{{- if lt (trimPrefix "-" $index | atoi) (int $most) }}
+{{- fail (printf "the name `%s` is also what a replica of `%s` is called: rename one of them" $name $of) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Who waits for whom: processes for processes, init processes for init processes. */}}
+{{- define "laravel.checkDepends" -}}
+{{- $inits := .spec.initProcesses | default list -}}
+{{- $processes := .spec.processes | default list -}}
+{{- $never := dict -}}
+{{- range .spec.sidecars }}
+{{- $_ := set $never .name "which is a sidecar: everything starts after those anyway, so remove that entry" -}}
+{{- end }}
+{{- $others := deepCopy $never -}}
+{{- range $inits }}
+{{- $_ := set $others .name "which is an init process: processes start after those anyway, so remove that entry" -}}
+{{- end }}
+{{- include "laravel.checkDependsOn" (dict "entries" $processes "what" "process" "others" $others "gone" dict) -}}
+{{- range $processes }}
+{{- $_ := set $never .name "which is no init process, and starts after all of those: remove that entry" -}}
+{{- end }}
+{{- $gone := dict -}}
+{{- if and .root.Values.migrate.enabled (not (include "laravel.migrateInPod" .root)) }}
+{{- $_ := set $gone "migrate" ": the migration is a Job in mode File, so remove that entry" -}}
+{{- end }}
+{{- include "laravel.checkDependsOn" (dict "entries" $inits "what" "init process" "others" $never "gone" $gone) -}}
+{{- end -}}
+
+{{/* Wants entries of a kind, what that is, others that they cannot wait for, and what to say of names that are gone. */}}
+{{- define "laravel.checkDependsOn" -}}
+{{- $entries := dict -}}
+{{- $on := list -}}
+{{- range .entries }}
+{{- $_ := set $entries .name . -}}
+{{- if ne (toString .enabled) "false" }}{{ $on = append $on .name }}{{ end -}}
+{{- end }}
+{{- range $name, $entry := $entries }}
+{{- $seen := list -}}
+{{- range $entry.dependsOn }}
+{{- if eq .name $name }}{{ fail (printf "`%s` depends on itself: remove that entry" $name) }}{{ end -}}
+{{- if has .name $seen }}{{ fail (printf "`%s` depends on `%s` twice: remove one of the entries" $name .name) }}{{ end -}}
+{{- $seen = append $seen .name -}}
+{{- if hasKey $.others .name }}{{ fail (printf "`%s` depends on `%s`, %s" $name .name (get $.others .name)) }}{{ end -}}
+{{- $other := get $entries .name | default dict -}}
 {{- if not (or $other .optional) }}
-{{- fail (printf "`%s` depends on `%s`, and there is no such process" $name .name) }}
+{{- fail (printf "`%s` depends on `%s`, and there is no such %s%s" $name .name $.what (get $.gone .name)) }}
 {{- end }}
 {{- if and $other (has $name $on) }}
 {{- if not (or (has .name $on) .optional) }}
 {{- fail (printf "`%s` depends on `%s`, which is not enabled: say `optional: true` to start without it" $name .name) }}
 {{- end }}
 {{- $ends := has (.condition | default "Ready") (list "Completed" "Exited") -}}
-{{- if and $ends (has .name $on) (eq ($other.restartPolicy | default "Always") "Always") }}
+{{- if and (eq $.what "process") $ends (has .name $on) (eq ($other.restartPolicy | default "Always") "Always") }}
 {{- fail (printf "`%s` waits for `%s` to be %s, and its restartPolicy is Always" $name .name .condition) }}
 {{- end }}
 {{- end }}
-{{- if and (eq ($other.traffic | default "Serving") "Background") (ne ($process.traffic | default "Serving") "Background") }}
+{{- if and (eq ($other.traffic | default "Serving") "Background") (ne ($entry.traffic | default "Serving") "Background") }}
 {{- fail (printf "`%s` is Serving and depends on `%s`, which is Background and stops first" $name .name) }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Init processes start one after the other; one with a dependsOn waits for those instead. A cycle would never start. */}}
+{{- define "laravel.checkInits" -}}
+{{- $on := list -}}
+{{- $names := list -}}
+{{- range .spec.initProcesses }}
+{{- if ne (toString .enabled) "false" }}{{ $on = append $on . }}{{ $names = append $names .name }}{{ end -}}
+{{- end }}
+{{- $waits := dict -}}
+{{- $before := list -}}
+{{- range $on }}
+{{- $for := .dependsOn | empty | ternary $before list -}}
+{{- range .dependsOn }}{{ if has .name $names }}{{ $for = append $for .name }}{{ end }}{{ end -}}
+{{- $_ := set $waits .name $for -}}
+{{- $before = list .name -}}
+{{- end }}
+{{- /* Each round starts who waits for nobody that is left. */ -}}
+{{- range $on }}
+{{- range $name, $for := $waits }}
+{{- $left := false -}}
+{{- range $for }}{{ $left = or $left (hasKey $waits .) }}{{ end -}}
+{{- if not $left }}{{ $_ := unset $waits $name }}{{ end -}}
+{{- end }}
+{{- end }}
+{{- if $waits }}
+{{- fail (printf "extraInitProcesses: `%s` would wait for each other for ever (%s): change their order, or what they depend on"
+      (keys $waits | sortAlpha | join "`, `") "one without dependsOn waits for the one before it") }}
 {{- end }}
 {{- end -}}
 

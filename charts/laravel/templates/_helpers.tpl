@@ -17,13 +17,17 @@ app.kubernetes.io/instance: {{ .root.Release.Name | trunc 63 | trimSuffix "-" | 
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* Of pods: nothing that changes without them. */}}
+{{/* Of pods: nothing that changes without them. Wants root, component and, for more of them, more. */}}
 {{- define "laravel.podLabels" -}}
 {{ include "laravel.selector" . }}
 {{- with .root.Values.image.tag }}
 app.kubernetes.io/version: {{ include "laravel.text" . | replace "+" "_" | trunc 63 | trimAll "-_." | quote }}
 {{- end }}
-{{- with .root.Values.commonLabels }}
+{{- $labels := dict -}}
+{{- range list .root.Values.commonLabels .more }}
+{{- range $name, $value := . }}{{ $_ := set $labels $name $value }}{{ end -}}
+{{- end }}
+{{- with $labels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -91,12 +95,35 @@ labels:
 {{- end }}
 {{- /* No merge: it would take an empty value for none. */ -}}
 {{- range $name, $value := .Values.env }}{{ $_ := set $env $name $value }}{{ end }}
+{{- /* In a value the kubelet expands `$(NAME)` of what stands before it, and of nothing else. */ -}}
+{{- $plain := dict -}}
 {{- range $name, $value := $env }}
 {{- if kindIs "map" $value }}
 - {{ merge (dict "name" $name) $value | toJson }}
 {{- else }}
-- {name: {{ $name | quote }}, value: {{ include "laravel.text" $value | quote }}}
+{{- $_ := set $plain $name (include "laravel.text" $value) -}}
 {{- end }}
+{{- end }}
+{{- /* Each round gives those that ask for nobody who is left. */ -}}
+{{- range $env }}
+{{- $next := list -}}
+{{- range $name, $value := $plain }}
+{{- $waits := false -}}
+{{- /* `$$` is a dollar. */ -}}
+{{- range regexFindAll "\\$\\([^)]+\\)" ($value | replace "$$" "") -1 }}
+{{- $other := . | trimPrefix "$(" | trimSuffix ")" -}}
+{{- $waits = or $waits (and (ne $other $name) (hasKey $plain $other)) -}}
+{{- end }}
+{{- if not $waits }}{{ $next = append $next $name }}{{ end -}}
+{{- end }}
+{{- range $next }}
+- {name: {{ . | quote }}, value: {{ get $plain . | quote }}}
+{{- $_ := unset $plain . -}}
+{{- end }}
+{{- end }}
+{{- with $plain }}
+{{- fail (printf "env: %s would wait for each other's $(NAME) for ever: write $$(NAME) for the text itself"
+      (keys . | sortAlpha | join ", ")) }}
 {{- end }}
 {{- end -}}
 

@@ -5,10 +5,7 @@
 {{- $live := eq $values.mode "ProcessSet" -}}
 metadata:
   labels:
-    {{- include "laravel.podLabels" (dict "root" $root "component" "app") | trim | nindent 4 }}
-    {{- with $values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "laravel.podLabels" (dict "root" $root "component" "app" "more" $values.podLabels) | trim | nindent 4 }}
   annotations:
     kubectl.kubernetes.io/default-container: app
     {{- with $values.podAnnotations }}

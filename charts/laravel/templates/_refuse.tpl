@@ -2,6 +2,7 @@
 {{- define "laravel.refuse" -}}
 {{- include "laravel.refusePorts" .root -}}
 {{- include "laravel.refuseMounts" .root -}}
+{{- include "laravel.refuseVolumes" .root -}}
 {{- include "laravel.refuseOwn" .root -}}
 {{- with .root.Values }}
 {{- $surge := .deployment.maxSurge | toString | trimSuffix "%" | int -}}
@@ -9,10 +10,19 @@
 {{- if not (or $surge $fewer) }}
 {{- fail "deployment: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced" }}
 {{- end }}
+{{- if and .podDisruptionBudget.enabled (not (.podDisruptionBudget.maxUnavailable | toString | trimSuffix "%" | int)) }}
+{{- fail (printf "podDisruptionBudget.maxUnavailable: with 0 no node that has one of the pods could ever be drained: %s"
+      "give 1 at least, or set podDisruptionBudget.enabled to false") }}
+{{- end }}
 {{- range $field := list "nodePort" "externalTrafficPolicy" }}
 {{- if and (eq $.root.Values.service.type "ClusterIP") (index $.root.Values.service $field) }}
 {{- fail (printf "service.%s: a ClusterIP has none; service.type NodePort or LoadBalancer has" $field) }}
 {{- end }}
+{{- end }}
+{{- $account := .serviceAccount -}}
+{{- if and (eq .mode "ProcessSet") .rbac.create (not (or $account.create $account.name)) }}
+{{- fail (printf "serviceAccount.name: the Role would be bound to the namespace's `default`, which other pods have, too: %s"
+      "name one, or leave serviceAccount.create on") }}
 {{- end }}
 {{- $token := list -}}
 {{- range .extraVolumeMounts }}
@@ -48,16 +58,30 @@
 {{- $_ := set $taken (toString $port) "web.port's, too" -}}
 {{- end }}
 {{- $names := .Values.web.enabled | ternary (list "http") list -}}
+{{- /* Of the Service. */ -}}
+{{- $ports := .Values.web.enabled | ternary (dict (int .Values.service.port | toString) "service.port") dict -}}
 {{- range .Values.service.extraPorts }}
+{{- $outer := int .port | toString -}}
+{{- with get $ports $outer }}
+{{- fail (printf "service.extraPorts: the port %s is that of %s, too: each has one of its own" $outer .) }}
+{{- end }}
+{{- $_ := set $ports $outer (printf "`%s`" .name) -}}
 {{- $port := int (.targetPort | default .port) -}}
 {{- with get $taken (toString $port) }}{{ fail (printf "service.extraPorts: %d is %s" $port .) }}{{ end -}}
 {{- $_ := set $taken (toString $port) "there twice" -}}
 {{- if has .name $names }}{{ fail (printf "service.extraPorts: the name `%s` is taken" .name) }}{{ end -}}
 {{- $names = append $names .name -}}
 {{- end }}
+{{- if and .Values.ingress.enabled $names }}
 {{- range .Values.ingress.hosts }}
-{{- range .paths }}
-{{- if and .port (not (has .port $names)) }}{{ fail (printf "ingress.hosts: the Service has no port `%s`" .port) }}{{ end -}}
+{{- /* As ingress.yaml takes what is not said. */ -}}
+{{- range .paths | default (list dict) }}
+{{- $port := .port | default "http" -}}
+{{- if not (has $port $names) }}
+{{- fail (printf "ingress.hosts: the Service has no port `%s`: say which one in `paths: [{path: /, port: ...}]`; it has %s"
+      $port (join ", " $names)) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -83,6 +107,19 @@
 {{- end }}
 {{- if hasKey $seen $path }}{{ fail (printf "%s: %s is mounted twice (%s)" .value $path (get $seen $path)) }}{{ end -}}
 {{- $_ := set $seen $path .value -}}
+{{- end }}
+{{- end -}}
+
+{{/* Each volume has a name of its own. */}}
+{{- define "laravel.refuseVolumes" -}}
+{{- $taken := dict "podinit" "the chart's own: take another" "run" "the chart's own: take another" -}}
+{{- range $name, $at := .Values.writable }}
+{{- if $at }}{{ $_ := set $taken $name (printf "that of writable.%s: take another, or say `%s: null` there" $name $name) }}{{ end -}}
+{{- end }}
+{{- range .Values.extraVolumes }}
+{{- $name := toString .name -}}
+{{- with get $taken $name }}{{ fail (printf "extraVolumes: the name `%s` is %s" $name .) }}{{ end -}}
+{{- $_ := set $taken $name "there twice: take another" -}}
 {{- end }}
 {{- end -}}
 

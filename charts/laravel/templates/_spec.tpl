@@ -29,7 +29,8 @@ rollout:
 {{- $command := concat $artisan (regexSplit "\\s+" (trim .) -1) -}}
 {{- $inits = append $inits (dict "name" $name "command" $command "workingDir" $where) -}}
 {{- end }}
-{{- $inits = concat $inits .Values.extraInitProcesses -}}
+{{- $early := include "laravel.early" . | atoi -}}
+{{- $inits = concat $inits (slice .Values.extraInitProcesses 0 $early | default list) -}}
 {{- if include "laravel.migrateInPod" . }}
 {{- $command := concat $artisan (list "migrate" "--force") .Values.migrate.args -}}
 {{- $migrate := dict "name" "migrate" "command" $command "workingDir" $where -}}
@@ -39,6 +40,7 @@ rollout:
 {{- end }}
 {{- $inits = append $inits $migrate -}}
 {{- end }}
+{{- $inits = concat $inits (slice .Values.extraInitProcesses $early | default list) -}}
 {{- range $inits }}
 {{- if and (eq $root.Values.mode "File") (eq (.scope | default "Pod") "Set") }}
 {{- fail (printf "extraInitProcesses: `%s` has scope Set, which needs rights at the API server: mode ProcessSet" .name) }}
@@ -144,13 +146,41 @@ processes:
 {{- end }}
 {{- end -}}
 
+{{/*
+How many of extraInitProcesses come before the migration: all, or those before the first one that waits for it, by way of others
+or not.
+*/}}
+{{- define "laravel.early" -}}
+{{- $own := .Values.extraInitProcesses -}}
+{{- $late := list -}}
+{{- if include "laravel.migrateInPod" . }}{{ $late = list "migrate" }}{{ end -}}
+{{- /* Each round takes in one link more of a chain. */ -}}
+{{- range $own }}
+{{- range $own }}
+{{- $name := .name -}}
+{{- range .dependsOn }}
+{{- if and (has .name $late) (not (has $name $late)) }}{{ $late = append $late $name }}{{ end -}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $early := len $own -}}
+{{- range $at, $process := $own }}
+{{- if has $process.name $late }}{{ $early = min $early $at }}{{ end -}}
+{{- end }}
+{{- $early -}}
+{{- end -}}
+
 {{/* Without them Laravel does not even start. */}}
 {{- define "laravel.directories" -}}
 {{- $root := . -}}
 {{- with .Values.directories }}
 directories:
+  {{- $seen := list }}
   {{- range . }}
-  - path: {{ include "laravel.path" (dict "root" $root "path" .) | quote }}
+  {{- $path := include "laravel.path" (dict "root" $root "path" .) }}
+  {{- if has $path $seen }}{{ fail (printf "directories: %s is there twice: remove one of the two" $path) }}{{ end }}
+  {{- $seen = append $seen $path }}
+  - path: {{ $path | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}
