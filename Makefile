@@ -11,6 +11,8 @@ STACK := php8.2-fpm php8.2-cli php-redis php8.2-sqlite3 php-laravel-framework ng
 # Peers that the benchmarks run beside podinit.
 PEERS := s6 tini supervisor runit dumb-init
 BUILD := gcc libc6-dev make
+# Installed where no cargo-deny is.
+CARGO_DENY := 0.20.2
 # What a kind cluster takes, and what else where no Docker answers: one of our own, and a node image built from packages.
 E2E := busybox-static jq python3 zstd
 OWN_DOCKER := ca-certificates debootstrap docker.io iproute2 iptables
@@ -85,6 +87,11 @@ images: docker build ## podinit's images, made without Docker or a registry, int
 	$(call say,images)
 	@kind-e2e/images $(BINARY)
 
+.PHONY: test-images
+test-images: docker build ## the images in a real Docker, without building them by it
+	$(call say,tests of the images in Docker)
+	kind-e2e/docker-test $(BINARY) --packed
+
 .PHONY: test-docker
 test-docker: docker build ## the images in a real Docker, and every command of docs/docker.md
 	$(call say,tests in Docker)
@@ -121,14 +128,16 @@ e2e-up: e2e-packages ## a kind cluster of two nodes to work with by hand; prints
 e2e-down: ## deletes that cluster and all that came with it
 	@kind-e2e/down
 
+.PHONY: e2e-root
+e2e-root:
+	@kind-e2e/suite/run --as-root
+
 .PHONY: e2e
-e2e: build e2e-packages docker ## podinit on a real kubelet: makes a kind cluster, runs kind-e2e/suite in it, deletes it
+e2e: e2e-root build e2e-packages docker ## podinit on a real kubelet, as root: makes a kind cluster, runs the suite in it, deletes it
 	$(call say,podinit in a kind cluster)
 	$(call install,python3-venv)
 	@tools=$$(charts/tests/tools); eval "$$tools"; export PYTHON HELM=$$HELM4; \
-	  images=$$(kind-e2e/images $(BINARY)); \
-	  for image in podinit-debian podinit-laravel podinit-laravel-supervisord; do load+=(--load "$$images/$$image.tar"); done; \
-	  kind-e2e/run "$${load[@]}" kind-e2e/suite/run $(BINARY)
+	  kind-e2e/run --images $(BINARY) kind-e2e/suite/run $(BINARY)
 	$(call say,every test in the cluster passed)
 
 .PHONY: fmt
@@ -142,7 +151,7 @@ lint: ## format, clippy, dependencies
 	$(call say,clippy)
 	cargo clippy --locked --all-targets --features api -- -D warnings
 	$(call say,dependencies: licences, bans, sources)
-	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
+	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --version $(CARGO_DENY) cargo-deny
 	cargo deny --log-level error check bans licenses sources
 
 .PHONY: bench
@@ -157,3 +166,4 @@ ci: ## all that continuous integration checks
 	$(MAKE) test-charts
 	$(MAKE) demo
 	$(MAKE) e2e
+	$(MAKE) test-images

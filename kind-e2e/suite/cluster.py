@@ -9,6 +9,7 @@ import re
 import subprocess
 import threading
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -176,6 +177,7 @@ class Watch:
 
     def __init__(self, namespace, selector=""):
         self.pods = {}
+        self.asked = {}  # when each was told to go
         self.gone = set()
         self.lock = threading.Lock()
         self.process = subprocess.Popen(
@@ -190,17 +192,34 @@ class Watch:
         for line in self.process.stdout:
             event = json.loads(line)
             pod = event["object"]
+            meta = pod["metadata"]
             with self.lock:
-                self.pods[pod["metadata"]["uid"]] = pod
+                self.pods[meta["uid"]] = pod
+                # The first counts: at the end the kubelet deletes it with a grace of 0, and the deadline is then.
+                if "deletionTimestamp" in meta and meta["uid"] not in self.asked:
+                    grace = timedelta(seconds=meta.get("deletionGracePeriodSeconds", 0))
+                    self.asked[meta["uid"]] = datetime.fromisoformat(meta["deletionTimestamp"]) - grace
                 if event["type"] == "DELETED":
-                    self.gone.add(pod["metadata"]["uid"])
+                    self.gone.add(meta["uid"])
 
     def ended(self):
         """Pods that are gone: (name, container, what the kubelet said of its end)."""
+        return [(pod["metadata"]["name"], container, terminated) for pod, container, terminated in self.ends()]
+
+    def took(self):
+        """For each container that ended in a pod that is gone: (name of the pod, container, seconds from the request to delete
+        the pod to its end). The API server has whole seconds."""
+        return [
+            (pod["metadata"]["name"], container, (datetime.fromisoformat(end["finishedAt"]) - asked).total_seconds())
+            for pod, container, end in self.ends()
+            if end and (asked := self.asked.get(pod["metadata"]["uid"]))
+        ]
+
+    def ends(self):
         with self.lock:
             gone = [self.pods[uid] for uid in self.gone]
         return [
-            (pod["metadata"]["name"], status["name"], status["state"].get("terminated"))
+            (pod, status["name"], status["state"].get("terminated"))
             for pod in gone
             for kind in ["containerStatuses", "initContainerStatuses"]
             for status in pod["status"].get(kind, [])

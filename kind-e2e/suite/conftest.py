@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "deadline(seconds): after which a test has failed (default 180)")
+    config.addinivalue_line("markers", "alone: takes requests, measures, or disturbs nodes: no other test runs beside it")
     if os.environ.get("PODINIT_E2E") != "1":
         raise pytest.UsageError("there is no cluster: `make e2e` makes one, and runs this in it")
 
@@ -49,6 +50,19 @@ def keep(namespace, folder):
             text = namespace.kubectl("logs", pod, "--all-containers", "--prefix", *which, check=False)
             if text:
                 (folder / f"{pod.replace('/', '-')}{''.join(which)}.log").write_text(text)
+
+
+def pytest_terminal_summary(terminalreporter):
+    reports = [one for some in terminalreporter.stats.values() for one in some if getattr(one, "when", "") == "call"]
+    for kind, text in [each for one in reports for each in one.user_properties]:
+        if kind == "figure":
+            terminalreporter.write_line(text)
+
+
+@pytest.fixture
+def figure(request):
+    """Takes in words what was measured. All of it is shown at the end, that of other processes of pytest too."""
+    return lambda text: request.node.user_properties.append(("figure", text))
 
 
 @pytest.fixture(autouse=True)

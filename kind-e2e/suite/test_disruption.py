@@ -9,6 +9,8 @@ import pytest
 from cluster import ROOT, Watch, is_ready, names, podinit_of, processes, run, stop_of, within
 from shop import APP, DRAIN, address, install, jobs_settled
 
+pytestmark = pytest.mark.alone
+
 WORKER = "podinit-e2e-worker"
 CONTROL_PLANE = "podinit-e2e-control-plane"
 MAIN_PIDS = "systemctl show --property=MainPID --value containerd kubelet"

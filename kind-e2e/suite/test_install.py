@@ -10,7 +10,8 @@ from datetime import datetime, timezone
 import pytest
 
 from cluster import ROOT, is_ready, names, podinit_of, run, within
-from shop import APP
+from pods import WEB, header
+from shop import APP, HERE
 
 CHART = ROOT / "charts/laravel"
 TRIAL = CHART / "ci/trial-values.yaml"
@@ -69,26 +70,59 @@ def condition(namespace, kind):
     return next((one["status"], one["reason"]) for one in conditions if one["type"] == kind)
 
 
+def upgrade(namespace, *more):
+    namespace.helm("upgrade", "shop", CHART, "--values", TRIAL, "--set", "drainSeconds=1", *more, "--wait", timeout=150)
+
+
+def back_by_upgrade(namespace):
+    upgrade(namespace, "--set", "mode=File")
+
+
+def back_by_rollback(namespace):
+    namespace.helm("rollback", "shop", "1", "--wait", timeout=150)
+
+
+def follows_a_set(namespace, pod):
+    """Whether the pod does. It has a token then, else none; and there is a set, else none."""
+    follows = "--processset" in pod["spec"]["containers"][0]["args"]
+    assert pod["spec"]["automountServiceAccountToken"] is follows
+    sets = run("kubectl", "--namespace", namespace.name, "get", "processsets", "--output", "name").split()
+    assert sets == ["processset.podinit.dev/shop-laravel"] * follows
+    return follows
+
+
+@pytest.mark.parametrize(
+    "before, after, back",
+    [("File", "File", back_by_rollback), ("ProcessSet", "ProcessSet", back_by_rollback), ("File", "ProcessSet", back_by_upgrade)],
+    ids=["File", "ProcessSet", "from File to ProcessSet and back"],
+)
 @pytest.mark.deadline(240)
-def test_install_upgrade_rollback_uninstall(namespace, capsys):
+def test_install_upgrade_rollback_uninstall(namespace, crds, before, after, back, figure):
+    """With a short drain: what is waited for here is that of the old pods."""
     began = time.monotonic()
-    install(namespace)
+    install(namespace, "--set", "drainSeconds=1", "--set", f"mode={before}")
     (first,) = ready_pods(namespace, 1, 60, "a ready pod")
     took = time.monotonic() - began
-    with capsys.disabled():
-        print(f"\nfrom `helm install` to a ready pod: {took:.1f} s")
+    figure(f"from `helm install` in mode {before} to a ready pod: {took:.1f} s")
     assert took <= 10
-    assert first["spec"]["automountServiceAccountToken"] is False
+    assert follows_a_set(namespace, first) is (before == "ProcessSet")
     namespace.helm("test", "shop", "--timeout", "60s")
 
-    namespace.helm("upgrade", "shop", CHART, "--values", TRIAL, "--set", "queues.default.replicas=2", "--wait", timeout=150)
+    upgrade(namespace, "--set", f"mode={after}", "--set", "queues.default.replicas=2")
     (second,) = ready_pods(namespace, 1, 60, "a pod of the new spec")
     assert second["metadata"]["name"] != first["metadata"]["name"]
+    assert follows_a_set(namespace, second) is (after == "ProcessSet")
     pod = second["metadata"]["name"]
     namespace.wait_line(pod, 30, "two workers", lambda line: line.get("instance") == "queue-default-1")
+    if after == "ProcessSet":
+        wait_pods(namespace, 30, ready=1, updated=1)
 
-    namespace.helm("rollback", "shop", "1", "--wait", timeout=150)
+    back(namespace)
     (third,) = ready_pods(namespace, 1, 60, "a pod of the old spec")
+    assert third["metadata"]["name"] != second["metadata"]["name"]
+    assert follows_a_set(namespace, third) is (before == "ProcessSet")
+    if before == "ProcessSet":
+        wait_pods(namespace, 30, ready=1, updated=1)
     instances = {line.get("instance") for line in namespace.lines(third["metadata"]["name"])}
     assert "queue-default-0" in instances
     assert "queue-default-1" not in instances
@@ -98,27 +132,31 @@ def test_install_upgrade_rollback_uninstall(namespace, capsys):
 
 
 def test_any_user_and_nothing_to_write_to(namespace):
-    """As OpenShift does it: a user id that no image knows."""
+    """As OpenShift does it: a user id that no image knows. In /var/tmp it may write, and no volume is mounted there, so that
+    what refuses is the read-only root."""
     install(namespace, "--set", "podSecurityContext.runAsUser=12345", "--set", "podSecurityContext.runAsGroup=0")
     (pod,) = ready_pods(namespace, 1, 60, "a ready pod")
     name = pod["metadata"]["name"]
-    user = namespace.kubectl("exec", name, "--", "php", "-r", "echo posix_getuid(), ' ', @touch('/app/x') ? 'writes' : 'reads';")
-    assert user == "12345 reads"
+    mode, touch = "decoct(fileperms('/var/tmp') & 07777)", "@touch('/var/tmp/x') ? 'writes' : 'reads'"
+    told = namespace.kubectl("exec", name, "--", "php", "-r", f"echo posix_getuid(), ' ', {mode}, ' ', {touch};")
+    assert told == "12345 1777 reads"
 
 
 @pytest.mark.deadline(300)
-def test_a_process_set_reaches_running_pods(namespace, crds, capsys):
+def test_a_process_set_reaches_running_pods(namespace, crds, figure):
     pods = install_set(namespace)
     counted(namespace, 30)
 
-    path = f"/spec/processes/{position(namespace, 'queue-default')}/replicas"
+    # As a user does it: get, edit, apply. Of what the server has, such a file has neither the status nor a version.
+    told = process_set(namespace)
+    made = {key: told[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": {"name": told["metadata"]["name"]}}
+    made["spec"]["processes"][position(namespace, "queue-default")]["replicas"] = 2
     began = datetime.now(timezone.utc)
-    change(namespace, "add", path, 2)
+    namespace.kubectl("apply", "--server-side", "--force-conflicts", "--filename", "-", text=json.dumps(made))
     lines = [namespace.wait_started(pod, "queue-default-1", 10) for pod in pods]
     # The node's clock is this machine's.
     took = max((datetime.fromisoformat(line["time"]) - began).total_seconds() for line in lines)
-    with capsys.disabled():
-        print(f"\nfrom a changed ProcessSet to a new run in both pods: {took:.1f} s")
+    figure(f"from a changed ProcessSet to a new run in both pods: {took:.1f} s")
     assert took <= 2
     assert names(namespace.pods(APP)) == pods, "no pod was replaced"
 
@@ -137,7 +175,7 @@ def test_a_process_set_reaches_running_pods(namespace, crds, capsys):
 
 
 @pytest.mark.deadline(300)
-def test_another_pod_follows_a_holder_of_the_lease_that_dies(namespace, crds, capsys):
+def test_another_pod_follows_a_holder_of_the_lease_that_dies(namespace, crds, figure):
     install_set(namespace)
 
     def holder():
@@ -151,8 +189,7 @@ def test_another_pod_follows_a_holder_of_the_lease_that_dies(namespace, crds, ca
     run("docker", "exec", there["spec"]["nodeName"], "kill", "-STOP", podinit_of(there))
     namespace.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
     second = within(60, "another one holds it", lambda: (now := holder()) != first and now)
-    with capsys.disabled():
-        print(f"\nfrom the death of the Lease's holder to the next one: {time.monotonic() - began:.1f} s")
+    figure(f"from the death of the Lease's holder to the next one: {time.monotonic() - began:.1f} s")
     assert second.split(".")[0] in names(namespace.pods(APP))
     ready_pods(namespace, 2, 90, "two ready pods again")
     counted(namespace, 60)
@@ -194,41 +231,79 @@ def test_describe_says_what_failed_and_why(namespace, crds):
     assert [container["restartCount"] for pod in namespace.pods(APP) for container in pod["status"]["containerStatuses"]] == [0, 0]
 
 
-def test_podinit_that_follows_a_process_set_is_small(namespace, crds, capsys):
+def test_podinit_that_follows_a_process_set_is_small(namespace, crds, figure):
     """The pages of its program count in part only where other pods run it, so what is resident is the bound."""
     install(namespace, "--set", "mode=ProcessSet")
     (pod,) = ready_pods(namespace, 1, 60, "a ready pod")
     wait_pods(namespace, 30, ready=1)
     rollup = namespace.kubectl("exec", pod["metadata"]["name"], "--", "cat", "/proc/1/smaps_rollup")
     used = {name: int(kilobytes) * 1024 / 1e6 for name, kilobytes in re.findall(r"^(\w+): +(\d+) kB$", rollup, re.MULTILINE)}
-    with capsys.disabled():
-        print(f"\npodinit in ProcessSet mode, MB: PSS {used['Pss']:.1f}, RSS {used['Rss']:.1f}, anonymous {used['Anonymous']:.1f}")
+    figure(f"podinit in ProcessSet mode, MB: PSS {used['Pss']:.1f}, RSS {used['Rss']:.1f}, anonymous {used['Anonymous']:.1f}")
     assert 0.5 <= used["Pss"] <= used["Rss"] <= 12, rollup
+
+
+def test_the_deployment_of_the_page(namespace, crds):
+    """That of docs/kubernetes.md as it is, but for its image, with the rights of the example and a set of that name."""
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    (deployment,) = re.findall(r"^```yaml\n(apiVersion: apps/v1\nkind: Deployment\n.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    namespace.apply((ROOT / "examples/rbac.yaml").read_text())
+    namespace.apply(header("shop") + WEB)
+    # It has no file, so the pod begins with the API server's version or not at all.
+    namespace.apply(deployment.replace("image: shop:1\n", "image: podinit-debian:dev\n"))
+    namespace.kubectl("rollout", "status", "deployment/shop", "--timeout=60s")
+    (pod,) = namespace.pods("app=shop")
+
+    def reported():
+        return namespace.json("get", "prep", f"{pod['metadata']['name']}.main")["status"]
+
+    told = within(20, "its report says that it is ready", lambda: (status := reported())["ready"] == "2/2" and status)
+    assert {one["name"] for one in told["processes"]} == {"web", "queue"}
+    kept = ["exec", pod["metadata"]["name"], "--", "cat", "/run/podinit/processset.json"]
+    within(20, "the last good spec is kept", lambda: "web" in namespace.kubectl(*kept))
+
+
+def readme_blocks(language, mark=""):
+    """Those of README.md in a language, with that mark right above them."""
+    found = re.findall(rf"^{mark}```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert found, (language, mark)
+    return found
 
 
 def readme_commands():
     """The commands of README.md that ask for a cluster: `make` is what runs this, and kind-e2e/docker-test has Docker's."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    lines = "".join(readme_blocks("sh")).replace("\\\n", " ").splitlines()
     return [line for line in lines if line.split()[0] not in ("make", "docker")]
 
 
-def test_the_commands_of_the_readme(namespace, tmp_path):
-    """As they are written, in a cluster that knows no ProcessSets yet. Only the example's image is another one."""
+@pytest.mark.alone
+def test_the_commands_of_the_readme(namespace, shared, tmp_path):
+    """As they are written, with the values that are written, in a cluster that knows no ProcessSets yet. What is put in their
+    place by values.yaml of the suite: the example's image, with php-fpm as Debian calls it, and for `data` its SQLite file and
+    the redis of `shared`."""
     run("kubectl", "delete", "crd", "processsets.podinit.dev", "processreports.podinit.dev", "--ignore-not-found")
     (tmp_path / "helm").symlink_to(os.environ["HELM"])
+    for name in ("charts", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
     config = tmp_path / "kubeconfig"
     config.write_text(run("kubectl", "config", "view", "--raw", "--flatten"))
     run("kubectl", "--kubeconfig", config, "config", "set-context", "--current", f"--namespace={namespace.name}")
+    (values,) = readme_blocks("text", "<!-- file: values.yaml -->\n")
+    (tmp_path / "values.yaml").write_text(values)
     commands = readme_commands()
-    assert [" ".join(command.split()[:2]) for command in commands] == ["helm install", "helm install", "kubectl apply"]
+    assert [" ".join(command.split()[:2]) for command in commands] == [
+        "kubectl create",
+        "helm install",
+        "helm install",
+        "kubectl apply",
+    ]
     for command in commands:
-        if "example.com/shop" in command:
-            # All that the pod of that image needs, and the image: the last `--set` counts.
-            command += f" --values {TRIAL} --set image.repository=podinit-laravel,image.tag=dev,image.pullPolicy=Never"
+        if "values.yaml" in command:
+            command += f" --values {HERE / 'values.yaml'}"
         environment = [f"KUBECONFIG={config}", f"PATH={tmp_path}:{os.environ['PATH']}"]
-        run("env", f"--chdir={ROOT}", *environment, "bash", "-euo", "pipefail", "-c", command)
-    ready_pods(namespace, 1, 60, "a ready pod of `helm install shop`")
+        run("env", f"--chdir={tmp_path}", *environment, "bash", "-euo", "pipefail", "-c", command)
+    pods = ready_pods(namespace, 2, 60, "the ready pods of `helm install shop`")
+    told = namespace.kubectl("exec", names(pods)[0], "--", "sh", "-c", "echo $APP_ENV $APP_KEY $DB_PASSWORD")
+    assert re.fullmatch(r"production base64:[\w+/]{43}= \S+\n", told), told
     assert namespace.json("get", "processset", "shop")["spec"]["processes"]
     account = f"--as=system:serviceaccount:{namespace.name}:shop"
     assert namespace.kubectl("auth", "can-i", "watch", "processsets.podinit.dev/shop", account).strip() == "yes"

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from cluster import ROOT, Failed, Log, Watch, is_ready, podinit_of, processes, stop_of, within
+from cluster import ROOT, Log, Watch, is_ready, podinit_of, processes, stop_of, within
 from pods import (
     DEFAULT_GRACE,
     IN_INIT,
@@ -217,14 +217,20 @@ def test_a_job_with_a_sidecar_of_the_old_kind_completes(namespace):
       quitHttpPost: {path: /quit, port: 9000}
   processes: [{name: task, command: [echo, done], restartPolicy: Never, traffic: Background}]
 """
-    made = pod("shop", spec, beside=[sidecar(listen)])
-    made["items"][1]["spec"]["restartPolicy"] = "Never"
+    made = pod("shop", spec, beside=[sidecar(listen)], restartPolicy="Never")
+    made["items"][1] = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "shop"},
+        "spec": {"backoffLimit": 0, "template": {"spec": made["items"][1]["spec"]}},
+    }
     namespace.apply(made)
 
-    def phase():
-        told = namespace.json("get", "pod", "shop")["status"]["phase"]
-        if told == "Failed":
-            raise Failed(namespace.kubectl("logs", "shop", "--all-containers"))
-        return told == "Succeeded"
+    def complete():
+        told = namespace.json("get", "job", "shop")["status"]
+        if told.get("failed"):
+            raise AssertionError(namespace.kubectl("logs", "job/shop", "--all-containers"))
+        return any((one["type"], one["status"]) == ("Complete", "True") for one in told.get("conditions", []))
 
-    within(60, "the pod has succeeded", phase)
+    within(60, "the Job is complete", complete)
+    assert namespace.json("get", "job", "shop")["status"]["succeeded"] == 1
