@@ -231,12 +231,15 @@ impl<L: Logs> Loader<L> {
                 .is_some_and(|kept| kept != &tried.version)
         });
         let file = fallback;
-        let is_way_back = file.is_some() || cached.as_ref().is_some_and(|one| self.can_take(one));
-        if !is_way_back {
+        let document = |object: &Object| Document::Object(object.clone());
+        let spare = cached
+            .as_ref()
+            .is_some_and(|one| self.can_take(&document(one)))
+            || file.is_some_and(|file| self.can_take_file(file));
+        if !spare {
             // It lacks a file by now, say: better the newest one than none.
             (self.ended_under, self.refuge) = (None, false);
         }
-        let spare = cached.is_some() || file.is_some();
         let limit = if spare { SHORT } else { LONG };
         let why = match self.first_object(limit) {
             Ok(object) => match self.take_object(&object) {
@@ -316,9 +319,13 @@ impl<L: Logs> Loader<L> {
     }
 
     /// Whether it could be begun with.
-    fn can_take(&self, object: &Object) -> bool {
-        let document = Document::Object(object.clone());
-        read(&document, &self.seat).plan.is_ok()
+    fn can_take(&self, document: &Document) -> bool {
+        read(document, &self.seat).plan.is_ok()
+    }
+
+    fn can_take_file(&self, file: &Path) -> bool {
+        let text = config::read(&Source::File(file.to_owned()), &self.seat.start_dir);
+        text.is_ok_and(|text| self.can_take(&Document::Text(text)))
     }
 
     /// The object, if it comes in time; else why not.
@@ -412,6 +419,10 @@ impl<L: Logs> Loader<L> {
 
     /// Sends each change, until podinit leaves.
     fn go_on(&mut self) {
+        // What a version lacked that was refused at the start may have come before it was watched.
+        if !self.try_newest_again(false) {
+            return;
+        }
         loop {
             let woken = self.watch.wait();
             let mut look = woken == Woken::Files;
@@ -490,8 +501,11 @@ impl<L: Logs> Loader<L> {
                 true
             }
             Err(rejected) => match document {
-                Document::Object(object) => self.refuse_object(object, rejected),
-                Document::Text(_) => true,
+                // One that waits is looked at again when the file is there; that in force only when somebody asks.
+                Document::Object(object) if self.kept.as_ref() != Some(&object.version) => {
+                    self.refuse_object(object, rejected)
+                }
+                document => self.refuse(document.origin(), rejected),
             },
         }
     }

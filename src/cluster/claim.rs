@@ -72,7 +72,8 @@ impl<T: FnMut(News)> Contender for Claimant<T> {
     fn told(&mut self, command: Option<Command>, now: Now) -> Action {
         let event = match command {
             Some(Command::Ended { success }) => Event::Ended { success },
-            Some(Command::Withdraw) | None => Event::Withdraw,
+            Some(Command::Withdraw) => Event::Withdraw,
+            None => Event::Abandoned,
         };
         self.step(event, now)
     }

@@ -132,7 +132,7 @@ impl<'a> Claims<'a> {
         while let Ok(order) = desk.orders.try_recv() {
             self.take(order, desk);
         }
-        // Without a command, nobody wants it any more.
+        // Nobody waits for one any more. What runs still, stuck perhaps, keeps its Lease.
         self.commands.clear();
         let all = async {
             while self.work.next().await.is_some() {}

@@ -97,6 +97,7 @@ pub(super) async fn follow(
 ) {
     let mut follower = Follower {
         reported,
+        uncounted: None,
         access,
         seen,
         wiring,
@@ -138,6 +139,8 @@ struct Version {
 
 struct Follower<'a> {
     reported: &'a AtomicBool,
+    /// One that was heard of while there was no report. It may be read a while later.
+    uncounted: Option<ObjectVersion>,
     access: &'a Access,
     seen: Sender<Seen>,
     wiring: &'a Wiring,
@@ -213,6 +216,9 @@ impl Follower<'_> {
         if self.last.as_ref() == Some(&version) && settled {
             return true;
         }
+        if self.last.as_ref() != Some(&version) && !self.reported.load(Relaxed) {
+            self.uncounted = Some(version.clone());
+        }
         let pods = self.seen.borrow().pods;
         sleep(spread(READ_PER_POD, pods, self.wiring.clock)).await;
         match self.read().await {
@@ -254,7 +260,8 @@ impl Follower<'_> {
             let seen = self.seen.borrow();
             (seen.first.clone(), seen.uncounted.clone())
         };
-        if self.last.as_ref() != Some(&version) && !self.reported.load(Relaxed) {
+        let is_new = self.last.as_ref() != Some(&version);
+        if is_new && !self.reported.load(Relaxed) || self.uncounted.as_ref() == Some(&version) {
             uncounted = Some(version.clone());
         }
         self.seen.send_replace(Seen {

@@ -183,6 +183,8 @@ pub enum Event {
     },
     /// It is not needed any more; nothing runs.
     Withdraw,
+    /// Nobody is there any more to say what becomes of it. What was begun may still run, so that its Lease ends by itself.
+    Abandoned,
     /// The instant of [`Claim::deadline`] has come.
     Tick,
 }
@@ -366,7 +368,7 @@ impl Claim {
                 }
                 self.pass(election::Event::Release, now)
             }
-            Event::Withdraw if waiting => {
+            Event::Withdraw | Event::Abandoned if waiting => {
                 self.state = State::Ending {
                     told: true,
                     success: false,
@@ -381,7 +383,7 @@ impl Claim {
                 };
                 self.pass(election::Event::Release, now)
             }
-            Event::Withdraw => (Action::Nothing, None),
+            Event::Withdraw | Event::Abandoned => (Action::Nothing, None),
             Event::Tick if waiting && now.mono >= self.patience => {
                 let holder = self.holder();
                 self.refuse(Refusal::TooLong { holder }, now)

@@ -197,6 +197,9 @@ impl HookRun {
 
     /// Ends it at once; nobody hears of that but the log. What runs gets TERM, and KILL a second later.
     pub fn cut(&mut self, by: Cut, cx: &mut Context<'_>) {
+        if matches!(self.state, State::Done) {
+            return;
+        }
         if let State::Trying { run, exec, .. } = self.state {
             if exec {
                 cx.end_remains(run);

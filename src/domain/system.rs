@@ -93,6 +93,8 @@ struct Unit {
     glance: Glance,
     /// What its present run is of, if that is something else than what is now written.
     old: Option<(Arc<Plan>, InstanceId)>,
+    /// That run ended for good before the turn of the instance came: what is now written has neither failed nor completed.
+    ended_old: bool,
 }
 
 impl Unit {
@@ -110,6 +112,7 @@ impl Unit {
             glance: Glance::of(&machine),
             machine,
             old: None,
+            ended_old: false,
         }
     }
 }
@@ -360,7 +363,8 @@ impl System {
         };
         step(&mut unit.machine, me, &mut cx);
         if unit.machine.was_renewed() || unit.machine.is_resting() {
-            unit.old = None;
+            let was_old = unit.old.take().is_some();
+            unit.ended_old |= was_old && unit.machine.is_done();
         }
         let deadline = unit.machine.deadline();
         self.shared.rearm(Timer::Unit(at), unit.armed, deadline);

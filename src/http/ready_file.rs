@@ -101,6 +101,7 @@ async fn keep(
             tried = Some(ready);
             let shown = show(path, ready);
             again = shown.is_err().then(|| Instant::now() + AGAIN);
+            told &= shown.is_err();
             if let Err(error) = shown
                 && !told
             {

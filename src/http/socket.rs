@@ -299,7 +299,11 @@ fn other_owner(tmp: &Path) -> Option<u32> {
     for entry in std::fs::read_dir(tmp).ok()?.flatten() {
         let name = entry.file_name();
         let uid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        let Some(uid) = uid.and_then(|uid| uid.parse::<u32>().ok()) else {
+        let Some(uid) = uid.and_then(|text| {
+            text.parse()
+                .ok()
+                .filter(|uid: &u32| uid.to_string() == text)
+        }) else {
             continue;
         };
         // Not a link: this does not follow any.

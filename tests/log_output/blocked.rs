@@ -116,7 +116,7 @@ fn a_hook_after_the_last_deadline_waits_for_nobody_who_reads() {
         As::Pid1,
         &format!(
             "
-  terminationGracePeriodSeconds: 8
+  terminationGracePeriodSeconds: 16
   hooks: {{postStop: [{{name: x, exec: {{command: [sh, -c, 'seq 200000; touch done']}}, timeoutSeconds: 10}}]}}
   processes: [{{name: deaf, {deaf}}}]"
         ),

@@ -189,3 +189,20 @@ async fn waiting_and_asking_in_vain_end() {
     );
     assert!(began.elapsed() < Duration::from_secs(15));
 }
+
+/// podinit leaves with a process that even SIGKILL does not end: it may still write, so nobody else begins before the Lease
+/// is over.
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_run_nobody_saw_end_is_not_given_up() {
+    let fake = Fake::new();
+    let mut first = start(&fake, "a", 600);
+    first.granted().await;
+    drop(first.commands);
+    pass(Duration::from_secs(5)).await;
+    assert!(!fake.holder().is_empty(), "{}", fake.lease());
+    // And one that only waits is.
+    let second = start(&fake, "b", 600);
+    drop(second.commands);
+    pass(Duration::from_secs(5)).await;
+    assert!(fake.holder().starts_with('a'), "{}", fake.lease());
+}

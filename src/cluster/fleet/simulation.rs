@@ -342,12 +342,13 @@ async fn follow(
         told.borrow_and_update();
         let generation = server.lock().unwrap().generation;
         let newer = knows.borrow().version != Some(of(generation));
+        let uncounted = newer && !reported.load(Relaxed);
         if newer || wiring.snapshots.borrow().spec.waits.is_some() {
             let pods = knows.borrow().pods;
             sleep(spread(READ_PER_POD, pods, clock)).await;
             knows.send_modify(|seen| {
                 server.lock().unwrap().read(seen);
-                if newer && !reported.load(Relaxed) {
+                if uncounted {
                     seen.uncounted.clone_from(&seen.version);
                 }
             });

@@ -214,7 +214,13 @@ impl System {
     pub(super) fn change_refused(&mut self, refusal: Refusal) {
         let fact = Fact::ChangeRefused(refusal.clone());
         self.shared.outbox.facts.push(fact);
-        self.changes.refused = Some(Arc::new(refusal));
+        let went_back = |one: &Arc<Refusal>| {
+            Refusal::WENT_BACK.contains(&one.reason) && one.origin.object == refusal.origin.object
+        };
+        // That it was taken back says more than that it cannot be read now.
+        if !self.changes.refused.as_ref().is_some_and(went_back) {
+            self.changes.refused = Some(Arc::new(refusal));
+        }
         self.changes.pending = None;
         self.view.mark_all();
     }

@@ -61,7 +61,10 @@ pub(super) fn check_port(
 pub(super) fn check_host(host: Option<&str>, path: &FieldPath, problems: &mut Vec<Problem>) {
     if host.is_some_and(|host| !is_host(host)) {
         let message = "expected a host name or an IP address";
-        let with_port = host.is_some_and(|host| host.contains(':'));
+        let with_port = host.and_then(|host| host.split_once(':'));
+        let is_port =
+            |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let with_port = with_port.is_some_and(|(_, port)| is_port(port));
         let help = with_port.then(|| "write the port into `port`".to_owned());
         problems.push(Problem::error(path.key("host"), message).maybe_help(help));
     }

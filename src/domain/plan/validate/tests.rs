@@ -444,7 +444,7 @@ const PROBES: &[(&str, &[&str])] = &[
     (
         "readinessProbe: {httpGet: {port: 1, host: 'localhost:8080'}}, livenessProbe: {tcpSocket: {port: 1, host: '[::1'}}",
         &[
-            "livenessProbe.tcpSocket.host: expected a host name or an IP address\n  help: write the port into `port`",
+            "livenessProbe.tcpSocket.host: expected a host name or an IP address",
             "readinessProbe.httpGet.host: expected a host name or an IP address\n  help: write the port into `port`",
         ],
     ),

@@ -76,6 +76,11 @@ impl Machine {
         )
     }
 
+    /// It has failed for good, or completed.
+    pub fn is_done(&self) -> bool {
+        matches!(self.phase.kind(), PhaseKind::Completed | PhaseKind::Failed)
+    }
+
     /// What changes without another run: probes, deadlines, the shape of its log.
     pub fn adapt(&mut self, log: Option<&Arc<LogRule>>, me: Me<'_>, cx: &mut Context<'_>) {
         let stopping = self.limits.is_some();

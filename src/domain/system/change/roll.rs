@@ -158,6 +158,7 @@ impl System {
         left.serving |= serves && !outdated.is_empty();
         if outdated.is_empty() || !rule.update.recreate {
             self.start_held(process, left, now);
+            self.begin_ended_anew(process, left, now);
         }
         if rule.update.recreate {
             self.recreate(&outdated, serves, left, now);
@@ -207,6 +208,18 @@ impl System {
     fn is_drained(&self, now: Now) -> bool {
         let drained = (self.changes.work.as_ref()).and_then(|work| work.drained_at);
         drained.is_some_and(|at| at <= now.mono)
+    }
+
+    /// Those whose run of the older spec ended for good while they waited for their turn.
+    fn begin_ended_anew(&mut self, process: ProcessId, left: &mut Left, now: Now) {
+        for at in self.board.wanted(process) {
+            if std::mem::take(&mut self.units[at as usize].ended_old) {
+                self.with_unit(at, now, Machine::replace);
+                self.forgive();
+                left.any = true;
+                left.acted = true;
+            }
+        }
     }
 
     /// Those that made room for others to go first have their turn.

@@ -151,6 +151,7 @@ impl System {
             killed: true,
         });
         self.shared.kill_all_remains();
+        self.shared.outbox.effects.push(Effect::DropLogs);
         self.shared.outbox.effects.push(Effect::EndOrphans {
             signal: Signal::KILL,
         });

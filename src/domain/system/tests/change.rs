@@ -317,6 +317,21 @@ fn a_failure_that_was_mended_or_removed_does_not_decide_the_exit_code() {
     }
 }
 
+/// The drain keeps the old run, which ends by itself: what is now written has neither failed nor completed.
+#[test]
+fn what_ends_for_good_before_its_turn_begins_as_it_is_now_written() {
+    let all = |web| set(vec![web, service("other")]).drain(5.0);
+    let web = || service("web").never();
+    for (code, rule) in [(3, web()), (0, web()), (3, web().recreate())] {
+        let mut world = all(rule.clone()).world().child("web", dies(12.0, code));
+        world.change(10.0, &all(rule.runs("v2"))).run_until(11.0);
+        let mut world = world.child("web", dies(60.0, 0));
+        world.run_until(14.0);
+        assert_eq!(world.seen.spawned["web-0"], 2, "{}", world.trace);
+        assert!(world.snapshot().ready, "{}", world.trace);
+    }
+}
+
 #[test]
 fn a_change_during_the_start_waits_for_its_end() {
     let old = set(vec![init("migrate"), service("web")]);

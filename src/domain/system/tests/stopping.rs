@@ -103,6 +103,20 @@ fn a_hook_that_is_cut_says_by_what() {
 }
 
 #[test]
+fn a_hook_that_failed_is_cut_by_nothing_more() {
+    let hooks = InstanceHooks {
+        post_start: Some(hook("warm", 30.0, FailurePolicy::Fail)),
+        ..InstanceHooks::default()
+    };
+    let mut world = set(vec![service("web").with_hooks(&hooks)])
+        .world()
+        .child("hook", super::dies(1.5, 1));
+    world.run_until(1.6);
+    let told = world.trace.matches("hook warm of web-0").count();
+    assert_eq!(told, 1, "{}", world.trace);
+}
+
+#[test]
 fn nobody_to_serve_is_nobody_to_drain() {
     let mut world = set(vec![service("queue").background()]).drain(5.0).world();
     world.signal(10.0, Signal::TERM);
