@@ -211,7 +211,7 @@ async fn live(wiring: &Wiring, mut left: watch::Receiver<bool>) {
         _ = work => {}
     }
     tokio::join!(
-        report::last_words(&access, &me, wiring),
+        report::last_words(&access, &me, wiring, &reported),
         claims.finish(&mut desk),
         async {
             if let Some(events) = &mut events {

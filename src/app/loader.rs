@@ -231,10 +231,8 @@ impl<L: Logs> Loader<L> {
                 .is_some_and(|kept| kept != &tried.version)
         });
         let file = fallback;
-        let document = |object: &Object| Document::Object(object.clone());
-        let spare = cached
-            .as_ref()
-            .is_some_and(|one| self.can_take(&document(one)))
+        let kept = cached.clone().map(Document::Object);
+        let spare = kept.is_some_and(|kept| self.can_take(&kept))
             || file.is_some_and(|file| self.can_take_file(file));
         if !spare {
             // It lacks a file by now, say: better the newest one than none.

@@ -106,9 +106,13 @@ pub(super) async fn proofs(wiring: &Wiring) {
 }
 
 /// One write before podinit leaves, if there is something to say.
-pub(super) async fn last_words(access: &Access, me: &Identity, wiring: &Wiring) {
-    let reported = AtomicBool::new(true);
-    let Some(mut writer) = Writer::new(access, me, wiring, &reported) else {
+pub(super) async fn last_words(
+    access: &Access,
+    me: &Identity,
+    wiring: &Wiring,
+    reported: &AtomicBool,
+) {
+    let Some(mut writer) = Writer::new(access, me, wiring, reported) else {
         return;
     };
     // It was made before, or it is not made any more.

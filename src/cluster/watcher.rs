@@ -74,8 +74,8 @@ impl Seen {
     /// named only.
     pub(super) fn late(&self, spec: &SpecView) -> Option<ObjectVersion> {
         let waits = spec.waits.clone()?;
-        let known = [&self.first, &self.uncounted];
-        let is_late = spec.late || known.contains(&&Some(waits.clone()));
+        let mut known = [&self.first, &self.uncounted].into_iter().flatten();
+        let is_late = spec.late || known.any(|one| *one == waits);
         is_late.then_some(waits)
     }
 }
@@ -139,7 +139,7 @@ struct Version {
 
 struct Follower<'a> {
     reported: &'a AtomicBool,
-    /// One that was heard of while there was no report. It may be read a while later.
+    /// The last one that was heard of while there was no report. It may be read a while later.
     uncounted: Option<ObjectVersion>,
     access: &'a Access,
     seen: Sender<Seen>,
@@ -216,9 +216,7 @@ impl Follower<'_> {
         if self.last.as_ref() == Some(&version) && settled {
             return true;
         }
-        if self.last.as_ref() != Some(&version) && !self.reported.load(Relaxed) {
-            self.uncounted = Some(version.clone());
-        }
+        self.note_uncounted(&version);
         let pods = self.seen.borrow().pods;
         sleep(spread(READ_PER_POD, pods, self.wiring.clock)).await;
         match self.read().await {
@@ -236,7 +234,14 @@ impl Follower<'_> {
         }
     }
 
-    async fn read(&self) -> Result<Object, Trouble> {
+    /// A new version, while there is no report.
+    fn note_uncounted(&mut self, version: &ObjectVersion) {
+        if self.last.as_ref() != Some(version) && !self.reported.load(Relaxed) {
+            self.uncounted = Some(version.clone());
+        }
+    }
+
+    async fn read(&mut self) -> Result<Object, Trouble> {
         let name = &self.wiring.name;
         let url = ProcessSet::url_path(&(), Some(&name.namespace));
         let request = ApiRequest::new(url)
@@ -256,18 +261,13 @@ impl Follower<'_> {
         let rollout = rollout.filter(|rollout| rollout.generation == version.generation);
         let failed = before(status.as_ref(), version.generation).failed;
         let pods = status.as_ref().and_then(|status| status.pods.as_ref());
-        let (first, mut uncounted) = {
-            let seen = self.seen.borrow();
-            (seen.first.clone(), seen.uncounted.clone())
-        };
-        let is_new = self.last.as_ref() != Some(&version);
-        if is_new && !self.reported.load(Relaxed) || self.uncounted.as_ref() == Some(&version) {
-            uncounted = Some(version.clone());
-        }
+        // A newer one perhaps than was heard of.
+        self.note_uncounted(&version);
+        let first = self.seen.borrow().first.clone();
         self.seen.send_replace(Seen {
             version: Some(version.clone()),
             first: first.or_else(|| Some(version.clone())),
-            uncounted,
+            uncounted: self.uncounted.clone(),
             max_unavailable: head.spec.rollout.max_unavailable,
             admitted: rollout.map_or(0, |rollout| rollout.admitted_parts_per_billion),
             admitted_pods: rollout

@@ -368,21 +368,9 @@ impl Claim {
                 }
                 self.pass(election::Event::Release, now)
             }
-            Event::Withdraw | Event::Abandoned if waiting => {
-                self.state = State::Ending {
-                    told: true,
-                    success: false,
-                };
-                self.pass(election::Event::Release, now)
-            }
+            Event::Withdraw | Event::Abandoned if waiting => self.give_up(now),
             // The word that it is granted and the one that it is not wanted any more have met: nothing was begun.
-            Event::Withdraw if matches!(self.state, State::Running { .. }) => {
-                self.state = State::Ending {
-                    told: true,
-                    success: false,
-                };
-                self.pass(election::Event::Release, now)
-            }
+            Event::Withdraw if matches!(self.state, State::Running { .. }) => self.give_up(now),
             Event::Withdraw | Event::Abandoned => (Action::Nothing, None),
             Event::Tick if waiting && now.mono >= self.patience => {
                 let holder = self.holder();
@@ -397,12 +385,17 @@ impl Claim {
     }
 
     fn refuse(&mut self, why: Refusal, now: Now) -> (Action, Option<News>) {
+        let (action, _) = self.give_up(now);
+        (action, Some(News::Refused(why)))
+    }
+
+    /// Nothing was run, and nothing will be.
+    fn give_up(&mut self, now: Now) -> (Action, Option<News>) {
         self.state = State::Ending {
             told: true,
             success: false,
         };
-        let (action, _) = self.pass(election::Event::Release, now);
-        (action, Some(News::Refused(why)))
+        self.pass(election::Event::Release, now)
     }
 
     fn pass(&mut self, event: election::Event, now: Now) -> (Action, Option<News>) {

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{As, SOON, Start, within};
+use crate::support::{As, Podinit, SOON, Start, within};
 use crate::{NOBODY, WEB, one_line, prestop};
 
 #[test]
@@ -72,8 +72,8 @@ fn one_that_was_asked_for_and_cannot_be_had_is_a_start_error() {
     assert!(told.contains("PODINIT_SOCKET"), "{told}");
 }
 
-#[test]
-fn without_run_podinit_it_is_in_a_directory_of_its_own_under_tmp() {
+/// One that may not write to /run/podinit, and its TMPDIR.
+fn in_tmp_of_nobody() -> (Podinit, String) {
     let start = Start::spec(WEB).under(&NOBODY);
     let tmp = start.dir().to_str().unwrap().to_owned();
     let podinit = start
@@ -82,6 +82,12 @@ fn without_run_podinit_it_is_in_a_directory_of_its_own_under_tmp() {
         .mode(As::PlainChild)
         .start();
     podinit.wait_started("web-0");
+    (podinit, tmp)
+}
+
+#[test]
+fn without_run_podinit_it_is_in_a_directory_of_its_own_under_tmp() {
+    let (podinit, tmp) = in_tmp_of_nobody();
     let directory = podinit.path("podinit-54329");
     let found = std::fs::symlink_metadata(&directory).unwrap();
     assert_eq!((found.uid(), found.mode() & 0o7777), (54329, 0o700));
@@ -95,14 +101,7 @@ fn without_run_podinit_it_is_in_a_directory_of_its_own_under_tmp() {
 /// `kubectl exec` as root into a container whose podinit is somebody else.
 #[test]
 fn root_finds_the_podinit_of_the_only_other_user() {
-    let start = Start::spec(WEB).under(&NOBODY);
-    let tmp = start.dir().to_str().unwrap().to_owned();
-    let podinit = start
-        .env_remove("PODINIT_SOCKET")
-        .env("TMPDIR", &tmp)
-        .mode(As::PlainChild)
-        .start();
-    podinit.wait_started("web-0");
+    let (podinit, tmp) = in_tmp_of_nobody();
     // Made by somebody else than its name says.
     std::fs::create_dir(podinit.path("podinit-54331")).unwrap();
     // Of two, one may have been made to be found.

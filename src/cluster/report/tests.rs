@@ -10,6 +10,14 @@ use crate::domain::snapshot::ProcessView;
 use crate::domain::time::Wall;
 use crate::spec::v1alpha1::ConditionStatus;
 
+const EXTRA: Extra<'_> = Extra {
+    pod: "web-1",
+    container: "main",
+    process_set: "web",
+    late: None,
+    now: Wall(0),
+};
+
 fn report(_: &Asked) -> Answer {
     let report = json!({"apiVersion": "podinit.dev/v1alpha1", "kind": "ProcessReport",
         "metadata": {"name": "web-1.main"}});
@@ -70,14 +78,7 @@ fn a_name_that_an_init_process_had_before_is_there_once() {
         processes: vec![process(Kind::Init { on_stop }), process(Kind::Service)],
         ..Snapshot::default()
     };
-    let extra = Extra {
-        pod: "web-1",
-        container: "main",
-        process_set: "web",
-        late: None,
-        now: Wall(0),
-    };
-    assert_eq!(status(&snapshot, None, &extra).processes.len(), 1);
+    assert_eq!(status(&snapshot, None, &EXTRA).processes.len(), 1);
 }
 
 /// It serves by the file that it began with, and there is nothing of it that could be taken back.
@@ -87,14 +88,7 @@ fn who_began_with_a_file_is_in_the_middle_of_nothing() {
         ready: true,
         ..Snapshot::default()
     };
-    let extra = Extra {
-        pod: "web-1",
-        container: "main",
-        process_set: "web",
-        late: None,
-        now: Wall(0),
-    };
-    let told = status(&snapshot, None, &extra).conditions;
+    let told = status(&snapshot, None, &EXTRA).conditions;
     let moving = told.iter().find(|one| one.kind == "Progressing").unwrap();
     assert_eq!(
         (moving.status, &*moving.reason),

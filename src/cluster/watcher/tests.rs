@@ -58,6 +58,20 @@ impl Watches {
     }
 }
 
+/// Of a set whose generation is one higher each time it is read.
+fn growing(watch: Receiver<String>) -> Fake {
+    let watches = Watches::new(vec![watch]);
+    let generation = Mutex::new(0);
+    Fake::new(move |asked| match asked.verb() {
+        "LIST" => list(&[partial(1, 10)]),
+        "WATCH" => watches.next(),
+        _ => {
+            *generation.lock().unwrap() += 1;
+            object(*generation.lock().unwrap(), 0)
+        }
+    })
+}
+
 async fn following(fake: &Fake) {
     let reported = AtomicBool::new(true);
     follow(&fake.access, Sender::default(), &fake.wiring, &reported).await;
@@ -67,16 +81,7 @@ async fn following(fake: &Fake) {
 fn a_new_generation_is_read_whole_and_nothing_else_is() {
     run(async {
         let (sender, watch) = channel();
-        let watches = Watches::new(vec![watch]);
-        let generation = Mutex::new(0);
-        let fake = Fake::new(move |asked| match asked.verb() {
-            "LIST" => list(&[partial(1, 10)]),
-            "WATCH" => watches.next(),
-            _ => {
-                *generation.lock().unwrap() += 1;
-                object(*generation.lock().unwrap(), 0)
-            }
-        });
+        let fake = growing(watch);
         let mut work = pin!(following(&fake));
         fake.until(&mut work, "the first", |fake| fake.found() == [1])
             .await;
@@ -101,16 +106,7 @@ fn a_new_generation_is_read_whole_and_nothing_else_is() {
 fn who_has_no_report_yet_takes_a_version_late() {
     run(async {
         let (sender, watch) = channel();
-        let watches = Watches::new(vec![watch]);
-        let generation = Mutex::new(0);
-        let fake = Fake::new(move |asked| match asked.verb() {
-            "LIST" => list(&[partial(1, 10)]),
-            "WATCH" => watches.next(),
-            _ => {
-                *generation.lock().unwrap() += 1;
-                object(*generation.lock().unwrap(), 0)
-            }
-        });
+        let fake = growing(watch);
         let (seen, told) = tokio::sync::watch::channel(Seen::default());
         let reported = AtomicBool::new(false);
         let mut work = pin!(follow(&fake.access, seen, &fake.wiring, &reported));
